@@ -1,0 +1,9 @@
+//! The part of Packhorse that decides: workflows, runs and transfers as plain functions of state, event and time.
+//!
+//! Nothing here waits, reads a clock, opens a file or socket, or draws a random number.
+
+pub mod epoch;
+pub mod failure;
+pub mod file;
+pub mod hex;
+pub mod transfer;

@@ -1,0 +1,98 @@
+//! When a push is over, and how well that is known.
+
+use super::{Empty, Push};
+use crate::transfer::action::{Confirmed, Ending};
+use crate::transfer::failure::{bad_digest, verdict_failure};
+use crate::transfer::line::Line;
+use crate::transfer::rtt::Rtt;
+use crate::transfer::time::{Micros, Time};
+use crate::transfer::words::{Outcome, Span, Verdict};
+
+/// The shortest wait for a verdict before the device is asked for it.
+const VERDICT_WAIT: Micros = Micros::from_millis(200);
+const VERDICT_CAP: Micros = Micros::from_secs(30);
+
+/// Every byte is acknowledged, the verdict is not there.
+#[derive(Debug)]
+pub(super) struct Confirm {
+    pub(super) since: Time,
+    last: Time,
+    tries: u32,
+}
+
+impl Confirm {
+    /// The device says that it is busy with it.
+    pub(super) fn postpone(&mut self, now: Time) {
+        self.last = now;
+    }
+
+    pub(super) fn next(&self, rtt: &Rtt) -> Time {
+        self.last + rtt.probe_after().max(VERDICT_WAIT).doubled(self.tries, VERDICT_CAP)
+    }
+}
+
+impl Push {
+    pub(super) fn complete(&self) -> bool {
+        self.done.covered() == self.size && self.empty.is_none_or(|empty| empty == Empty::Acked)
+    }
+
+    pub(super) fn all_sent(&self) -> bool {
+        self.sent.covered() == self.size && self.empty != Some(Empty::Unsent)
+    }
+
+    pub(super) fn end(&mut self, line: &mut Line, now: Time) {
+        for outcome in std::mem::take(&mut self.outcomes) {
+            self.judge(&outcome, line, now);
+        }
+        if self.matched {
+            self.good(Confirmed::DeviceDigest, line);
+        } else if self.mismatch {
+            line.fail(bad_digest(&line.device, None));
+        } else if self.verdict {
+            self.good(Confirmed::DeviceVerdict, line);
+        } else if !self.complete() {
+            self.confirm = None;
+        } else if self.confirms {
+            self.confirm.get_or_insert(Confirm { since: now, last: now, tries: 0 });
+        } else {
+            self.good(Confirmed::Acks, line);
+        }
+    }
+
+    /// A verdict on bytes that were not all sent belongs to an earlier attempt; a refusal may come at any time.
+    fn judge(&mut self, outcome: &Outcome, line: &mut Line, now: Time) {
+        let on_content = matches!(outcome.verdict, Verdict::Good | Verdict::BadDigest | Verdict::BadSize);
+        if on_content && !self.all_sent() {
+            line.implausible(format!("verdict {:?} before all of the file was sent", outcome.verdict));
+            if outcome.verdict == Verdict::Good {
+                self.ask(line, now);
+            }
+            return;
+        }
+        match verdict_failure(&line.device, outcome) {
+            None => self.verdict = true,
+            Some(failure) => line.fail(failure),
+        }
+    }
+
+    fn good(&mut self, confirmed: Confirmed, line: &mut Line) {
+        self.done = Span::new(0, self.size).into();
+        self.sent = self.done.clone();
+        self.pending.clear();
+        self.flight.clear();
+        line.finish(Ending::Good { confirmed, size: self.size, digests_by_device: self.told.clone() });
+    }
+
+    /// The verdict does not come: ask for it, or send the last piece again, to which the device answers.
+    pub(super) fn confirm_again(&mut self, line: &mut Line, now: Time) {
+        let Some(confirm) = &mut self.confirm else { return };
+        confirm.last = now;
+        confirm.tries += 1;
+        let by_piece = confirm.tries.is_multiple_of(2) || !self.can_query;
+        if by_piece {
+            self.probe_due = true;
+        } else {
+            self.ask(line, now);
+        }
+    }
+}

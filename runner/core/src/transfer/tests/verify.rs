@@ -1,0 +1,72 @@
+//! Rules of asking a device what it holds.
+
+use super::*;
+
+fn asked(size: u64) -> (Verify, Time, Tag) {
+    let mut plan = plan(Driver::PlatformPush, size);
+    plan.mode.can_query = true;
+    let now = Time(5_000_000);
+    let mut verify = Verify::new(plan, now).unwrap();
+    let Some(VerifyAction::Act(Action::Say(Command::Query(tag)))) = verify.poll(now) else { panic!("it asks") };
+    assert_eq!(verify.poll(now), None);
+    (verify, now, tag)
+}
+
+fn answer(verify: &mut Verify, now: Time, tag: Tag, size: Option<u64>, digests: &[&[u8]]) -> Comparison {
+    let digests = digests.iter().map(|value| digest(value)).collect();
+    verify.handle(Event::Finish(Finish { tag, size, digests }), now);
+    match verify.poll(now) {
+        Some(VerifyAction::Answered(verified)) => verified.comparison,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn answers_are_compared_with_our_file() {
+    type Case = (Option<u64>, &'static [&'static [u8]], Comparison);
+    let cases: [Case; 6] = [
+        (Some(9), &[b"ours"], Comparison::Equal),
+        (None, &[b"ours"], Comparison::Equal),
+        (Some(9), &[b"other"], Comparison::Different),
+        (Some(8), &[b"ours"], Comparison::Different),
+        (Some(9), &[], Comparison::Unknown),
+        (None, &[b""], Comparison::Unknown),
+    ];
+    for (size, digests, comparison) in cases {
+        let (mut verify, now, tag) = asked(9);
+        assert_eq!(answer(&mut verify, now, tag, size, digests), comparison, "{size:?} {digests:?}");
+        assert_eq!((verify.poll(now), verify.poll_timeout()), (None, None));
+    }
+}
+
+#[test]
+fn the_question_is_repeated_until_its_own_answer_comes() {
+    let (mut verify, mut now, tag) = asked(9);
+    let mut times = 0;
+    while now < Time(65_000_000) {
+        now = verify.poll_timeout().unwrap();
+        verify.handle_timeout(now);
+        assert_eq!(verify.poll(now), Some(VerifyAction::Act(Action::Say(Command::Query(tag)))));
+        times += 1;
+    }
+    assert!((6..=9).contains(&times), "{times} times in a minute");
+    verify.handle(Event::Finish(Finish { tag: tag + 9, size: Some(9), digests: vec![digest(b"ours")] }), now);
+    assert_eq!(verify.poll(now), None);
+    assert_eq!(answer(&mut verify, now, tag, Some(9), &[b"ours"]), Comparison::Equal);
+}
+
+#[test]
+fn a_codec_without_a_question_is_told_at_once() {
+    let plan = plan(Driver::PlatformPush, 9);
+    assert!(matches!(Verify::new(plan, Time(0)), Err(TransferError::CannotAsk { .. })));
+    let (mut verify, now, _) = asked(9);
+    verify.handle_unsupported(CommandKind::Query, now);
+    assert!(matches!(verify.poll(now), Some(VerifyAction::Failed(failure)) if failure.code == code::CODEC_WORDS));
+}
+
+#[test]
+fn a_bad_verdict_outweighs_a_digest() {
+    let (mut verify, now, tag) = asked(9);
+    verify.handle(Event::Outcome(Outcome { verdict: Verdict::BadDigest, text: Text::default() }), now);
+    assert_eq!(answer(&mut verify, now, tag, None, &[]), Comparison::Different);
+}
