@@ -2,8 +2,11 @@
 //!
 //! Nothing here waits, reads a clock, opens a file or socket, or draws a random number.
 
+pub mod effect;
 pub mod epoch;
 pub mod failure;
 pub mod file;
 pub mod hex;
+pub mod step;
 pub mod transfer;
+pub mod workflow;
