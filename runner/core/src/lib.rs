@@ -7,6 +7,7 @@ pub mod epoch;
 pub mod failure;
 pub mod file;
 pub mod hex;
+pub mod run;
 pub mod step;
 pub mod transfer;
 pub mod workflow;

@@ -1,0 +1,41 @@
+//! Codes of failures that the run machine itself gives to steps and runs.
+
+use super::fact::StopCause;
+use crate::failure::{Class, Failure};
+
+/// Codes, with what they mean.
+pub static CODES: &[(&str, &str)] = &[
+    (CANCELLED, "the run was cancelled while the step was at work or waited"),
+    (RUN_TIMEOUT, "the run, or its clean-up, took longer than it may"),
+    (DEADLINE, "the step, or a block around it, took longer than its deadline, with all attempts"),
+    (TIMEOUT, "one attempt of the step, or of a block around it, took longer than its timeout"),
+    (UNASKED, "an effect stopped although nobody had asked it to"),
+];
+
+pub(super) const CANCELLED: &str = "PH4001";
+pub(super) const RUN_TIMEOUT: &str = "PH4002";
+pub(super) const DEADLINE: &str = "PH4003";
+pub(super) const TIMEOUT: &str = "PH4004";
+pub(super) const UNASKED: &str = "PH4005";
+
+/// What a step that was stopped has failed with.
+pub(super) fn stopped(cause: &StopCause, reason: Option<&str>) -> Failure {
+    match cause {
+        StopCause::Cancel => match reason {
+            Some(reason) => Failure::new(CANCELLED, Class::Permanent, format!("cancelled: {reason}")),
+            None => Failure::new(CANCELLED, Class::Permanent, "cancelled"),
+        },
+        StopCause::Limit => Failure::new(RUN_TIMEOUT, Class::Permanent, "the time of the run is over")
+            .hint("raise `timeout` of the workflow, or see what its steps waited for"),
+        StopCause::Deadline { of } => {
+            Failure::new(DEADLINE, Class::Permanent, format!("the deadline of {of} has passed"))
+        }
+        StopCause::Timeout { of } => {
+            Failure::new(TIMEOUT, Class::Transient, format!("an attempt of {of} took longer than its timeout"))
+        }
+    }
+}
+
+pub(super) fn unasked() -> Failure {
+    Failure::new(UNASKED, Class::Transient, "the effect stopped without being asked to")
+}

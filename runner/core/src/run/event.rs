@@ -1,0 +1,116 @@
+//! What happens to a run, and what is decided about it.
+
+use super::fact::Record;
+use super::status::RunStatus;
+use super::words::{EffectId, WallTime};
+use crate::effect::{Effect, Outcome, Traffic};
+
+/// What happens to a run.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
+pub enum RunEvent {
+    /// Its turn in the queue has come.
+    Begin,
+    /// It was folded from the journal: no effect is under way. Also takes a parked run up again.
+    Recovered,
+    /// An effect came to an end. Ignored where it is not the one under way.
+    EffectEnded {
+        /// Which.
+        id: EffectId,
+        /// How.
+        end: EffectEnd,
+        /// What it cost.
+        traffic: Traffic,
+        /// Whether it was begun with a checkpoint, whose figures `traffic` includes.
+        carried: bool,
+    },
+    /// The device of an effect under way can or cannot be reached.
+    DeviceReachable {
+        /// Which effect.
+        id: EffectId,
+        /// Whether it can.
+        reachable: bool,
+    },
+    /// A device is heard again: a run that waits for it goes on at once.
+    DeviceBack,
+    /// Time has passed.
+    Tick,
+    /// Stop at a good point, durably, until resumed.
+    Pause,
+    /// Go on after a pause, whatever its reason was.
+    Resume,
+    /// End.
+    Cancel {
+        /// In the asker's words.
+        reason: Option<String>,
+    },
+    /// Take a failed, cancelled or timed-out run up at the step that stopped it.
+    Retry,
+    /// The process ends: stop at a good point; [`RunEvent::Recovered`] goes on. The run itself is not paused.
+    Park,
+}
+
+/// How an effect ended.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
+pub enum EffectEnd {
+    /// With an answer or a failure.
+    Outcome(Outcome),
+    /// At a good point, as was asked.
+    Parked,
+    /// Before its end, as was asked.
+    Cancelled,
+}
+
+/// What is decided. The facts are applied already; the effects may begin only when the facts are durable.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// To be appended, all or none.
+    pub facts: Vec<Record>,
+    /// To be begun when the facts are durable.
+    pub effects: Vec<Order>,
+    /// To be stopped; each still ends with [`RunEvent::EffectEnded`].
+    pub stop: Vec<(EffectId, Stop)>,
+    /// When [`RunEvent::Tick`] is due at the latest; replaces what was said before.
+    pub wake_at: Option<WallTime>,
+}
+
+/// An effect to be begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Its name.
+    pub id: EffectId,
+    /// What to do.
+    pub effect: Effect,
+    /// Epoch of a transfer; 0 for other effects.
+    pub epoch: u32,
+}
+
+/// How an effect is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At a good point, to go on later.
+    Park,
+    /// For good.
+    Cancel,
+}
+
+/// A wish that cannot be met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Nothing more can happen to it.
+    #[error("the run has already ended ({0:?})")]
+    Finished(RunStatus),
+    /// Only finished runs are retried, and only where a step stopped them.
+    #[error("only a run that failed, was cancelled or timed out can be retried; this one is {0:?}")]
+    NotRetriable(RunStatus),
+    /// Only paused runs are resumed.
+    #[error("the run is not paused ({0:?})")]
+    NotPaused(RunStatus),
+    /// Clean-up is not paused.
+    #[error("the run is cleaning up and cannot be paused ({0:?})")]
+    CleaningUp(RunStatus),
+    /// Ours.
+    #[error(transparent)]
+    Bug(#[from] super::Illegal),
+}

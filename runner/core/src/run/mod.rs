@@ -1,0 +1,49 @@
+//! Runs: one execution of a workflow as a fold of facts, and the decisions about what comes next.
+//!
+//! A [`Run`] is a checked workflow and the state that its facts tell. [`Run::decide`] takes what has happened and gives the facts
+//! to append, the effects to begin once those are durable, the effects to stop, and when to look again. All CEL is
+//! evaluated inside it: it must be called on a thread with a stack of 64 MiB.
+//!
+//! Every prefix of a run's facts is a state from which [`RunEvent::Recovered`] goes on to the same end.
+//!
+//! * `words`: ids, time, timers.
+//! * `fact`: the records.
+//! * `state`: what they tell; `apply`: the one function that folds them.
+//! * `event`: what happens, what is decided.
+//! * `decide`: from event to facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
+//!   person's retry tries again.
+//! * `scope`: what expressions see.
+//! * `status`, `view`: what people see. `codes`: failures of our own.
+
+mod apply;
+mod codes;
+mod decide;
+mod event;
+mod fact;
+mod judge;
+mod lookup;
+mod next;
+mod reopen;
+mod retry;
+mod scope;
+mod state;
+mod status;
+mod view;
+mod words;
+
+pub use apply::Illegal;
+pub use codes::CODES;
+pub use decide::Run;
+pub use event::*;
+pub use fact::*;
+pub use next::CLEANUP_LIMIT;
+pub use state::*;
+pub use status::*;
+pub use view::*;
+pub use words::*;
+
+/// What a block `uses`.
+pub const BLOCK: &str = "steps";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! What people are told of a run: its status, and for an unfinished one the reason, since when, and what it waits for.
+
+use super::codes;
+use super::fact::{Cleanup, FinalStatus, PauseReason, StopCause, Wait, Work};
+use super::state::{RunState, Stage, StepPhase, StepState};
+use serde::{Deserialize, Serialize};
+
+/// Status of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum RunStatus {
+    Queued,
+    Running,
+    Waiting,
+    Paused,
+    Cancelling,
+    Succeeded,
+    Failed,
+    Cancelled,
+    TimedOut,
+    Superseded,
+}
+
+impl RunStatus {
+    /// Whether nothing more comes by itself.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::TimedOut | Self::Superseded)
+    }
+}
+
+/// Why an unfinished run is in its status. Closed: `explain` has words for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Queued: not begun.
+    NotStarted,
+    /// Running: a step is at work.
+    Working,
+    /// Running: asked to pause, the effect has not stopped yet.
+    Pausing,
+    /// Running: the effect is being stopped because its time is over.
+    TimingOut,
+    /// Running: `on_failure` is at work.
+    OnFailure,
+    /// Running: `finally` is at work.
+    Finally,
+    /// Waiting: a `sleep`.
+    Sleeping,
+    /// Waiting: before the next attempt.
+    Backoff,
+    /// Waiting: the device cannot be reached.
+    DeviceOffline,
+    /// Waiting: no process works on it; `packhorse resume` goes on.
+    Parked,
+    /// Paused: somebody asked.
+    PauseAsked,
+    /// Paused: a failure that a person must mend.
+    OperatorNeeded,
+    /// Paused: all attempts have failed.
+    AttemptsExhausted,
+    /// Paused: a step with `on_error: pause` has failed.
+    StepFailed,
+    /// Cancelling: the effect has not stopped yet.
+    Stopping,
+    /// Cancelling: `finally` is at work.
+    CleaningUp,
+}
+
+/// Status of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum StepStatus {
+    Pending,
+    Running,
+    Waiting,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Skipped,
+}
+
+impl From<FinalStatus> for RunStatus {
+    fn from(status: FinalStatus) -> Self {
+        match status {
+            FinalStatus::Succeeded => Self::Succeeded,
+            FinalStatus::Failed => Self::Failed,
+            FinalStatus::Cancelled => Self::Cancelled,
+            FinalStatus::TimedOut => Self::TimedOut,
+            FinalStatus::Superseded => Self::Superseded,
+        }
+    }
+}
+
+impl RunState {
+    /// Its status.
+    pub fn status(&self) -> RunStatus {
+        self.standing().0
+    }
+
+    /// In the words of who asked for the run's end.
+    pub(super) fn cancel_reason(&self) -> Option<&str> {
+        self.cancel.as_ref()?.reason.as_deref()
+    }
+
+    /// Status, and the reason for it where the run is unfinished.
+    pub fn standing(&self) -> (RunStatus, Option<Reason>) {
+        if let (Stage::Finished { .. }, Some(verdict)) = (self.stage, &self.verdict) {
+            return (verdict.status.into(), None);
+        }
+        let (status, reason) = self.unfinished();
+        (status, Some(reason))
+    }
+
+    fn unfinished(&self) -> (RunStatus, Reason) {
+        let live = self.live_attempt();
+        if self.stage == Stage::Queued {
+            return (RunStatus::Queued, Reason::NotStarted);
+        }
+        if self.is_cancelling() {
+            let stopping = self.verdict.is_none();
+            return (RunStatus::Cancelling, if stopping { Reason::Stopping } else { Reason::CleaningUp });
+        }
+        if let Some(pause) = &self.pause {
+            return match live {
+                Some(_) => (RunStatus::Running, Reason::Pausing),
+                None => (RunStatus::Paused, paused(pause.why)),
+            };
+        }
+        if let Some((_, step)) = self.waiting_at()
+            && let Some(waiting) = waiting(step)
+        {
+            return (RunStatus::Waiting, waiting);
+        }
+        let stopped = live.and_then(|(_, _, attempt)| attempt.stop.as_ref());
+        let reason = match (self.stage, stopped) {
+            (_, Some(StopCause::Limit | StopCause::Deadline { .. } | StopCause::Timeout { .. })) => Reason::TimingOut,
+            (Stage::Cleanup(Cleanup::OnFailure), _) => Reason::OnFailure,
+            (Stage::Cleanup(Cleanup::Finally), _) => Reason::Finally,
+            _ => Reason::Working,
+        };
+        (RunStatus::Running, reason)
+    }
+
+    fn is_cancelling(&self) -> bool {
+        match &self.verdict {
+            Some(verdict) => verdict.status == FinalStatus::Cancelled,
+            None => self.cancel.is_some(),
+        }
+    }
+}
+
+fn paused(why: PauseReason) -> Reason {
+    match why {
+        PauseReason::Asked => Reason::PauseAsked,
+        PauseReason::Operator => Reason::OperatorNeeded,
+        PauseReason::Exhausted => Reason::AttemptsExhausted,
+        PauseReason::StepFailed => Reason::StepFailed,
+    }
+}
+
+fn waiting(step: &StepState) -> Option<Reason> {
+    match &step.phase {
+        StepPhase::Waiting { wait: Wait::Backoff, .. } => Some(Reason::Backoff),
+        StepPhase::Waiting { wait: Wait::DeviceOffline, .. } => Some(Reason::DeviceOffline),
+        StepPhase::Running(attempt) => match attempt.work {
+            Work::Sleep { .. } => Some(Reason::Sleeping),
+            Work::Effect { .. } if !attempt.live => Some(Reason::Parked),
+            Work::Effect { .. } if !attempt.reachable && attempt.stop.is_none() => Some(Reason::DeviceOffline),
+            Work::Effect { .. } | Work::Instant => None,
+        },
+        _ => None,
+    }
+}
+
+impl StepState {
+    /// Its status.
+    pub fn status(&self) -> StepStatus {
+        match &self.phase {
+            StepPhase::Pending => StepStatus::Pending,
+            StepPhase::Waiting { .. } => StepStatus::Waiting,
+            StepPhase::Ready | StepPhase::Open { .. } | StepPhase::Ended | StepPhase::Faulted => StepStatus::Running,
+            StepPhase::Running(_) if waiting(self).is_some() => StepStatus::Waiting,
+            StepPhase::Running(_) => StepStatus::Running,
+            StepPhase::Succeeded => StepStatus::Succeeded,
+            StepPhase::Failed if self.error.as_ref().is_some_and(|error| error.code == codes::CANCELLED) => {
+                StepStatus::Cancelled
+            }
+            StepPhase::Failed => StepStatus::Failed,
+            StepPhase::Skipped { .. } => StepStatus::Skipped,
+        }
+    }
+}
