@@ -1,0 +1,170 @@
+//! [`RumqttcBus`]: the bus over rumqttc, MQTT 5. The connection itself lives in a task of its own, in `connection`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::outbox::Outbox;
+use super::registry::Registry;
+use super::{BoxFuture, Bus, BusError, BusStatus, Message, Qos, Settings, Subscription, connection, subscription, tls};
+
+/// One supervised connection. Dropping it cuts the connection; [`Bus::close`] ends it politely.
+#[derive(Debug)]
+pub struct RumqttcBus {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What was lost or left aside since the bus began; a sign of trouble when it grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BusCounts {
+    /// Messages that came for a topic nobody listens to any more.
+    pub unrouted: u64,
+    /// Messages whose topic is no UTF-8.
+    pub malformed: u64,
+    /// Publishes that the broker acknowledged with a refusal.
+    pub refused: u64,
+    /// Publishes that expired, or proved too large for the next broker, while there was no connection.
+    pub left_out: u64,
+}
+
+/// What the bus, its task and its subscriptions share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) outbox: Outbox,
+    pub(super) registry: Arc<Registry>,
+    pub(super) status: watch::Sender<BusStatus>,
+    /// Set once, by `close`.
+    pub(super) closing: watch::Sender<bool>,
+    pub(super) counters: Counters,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) unrouted: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) left_out: AtomicU64,
+}
+
+impl RumqttcBus {
+    /// Starts the connection and waits for the broker's first CONNACK, at most `settings.connect_timeout`.
+    ///
+    /// Attempts are repeated until then, quickly at first, as services may start at the same time. A refusal that no
+    /// repetition will change, such as a wrong password, ends the wait at once as [`BusError::Refused`], and a client id
+    /// that is used twice as [`BusError::TakenOver`]; otherwise
+    /// [`BusError::Unreachable`] names the address, the attempts and the last cause. Needs a tokio runtime.
+    pub async fn connect(settings: Settings) -> Result<Self, BusError> {
+        settings.check()?;
+        let transport = tls::transport(&settings)?;
+        let begun = Instant::now();
+        let bus = Self::start(settings, transport);
+        let mut status = bus.status();
+        let settings = &bus.shared.settings;
+        let decided = status.wait_for(|status| match status {
+            BusStatus::Connecting { last_error, .. } => last_error.as_deref().is_some_and(is_final),
+            BusStatus::Connected { .. } | BusStatus::Closed => true,
+        });
+        let _ = timeout(settings.connect_timeout, decided).await;
+        let status = bus.shared.status.borrow().clone();
+        match status {
+            BusStatus::Connected { .. } => Ok(bus),
+            BusStatus::Closed => Err(BusError::Closed),
+            BusStatus::Connecting { last_error: Some(error), .. } if is_final(&error) => Err((*error).clone()),
+            BusStatus::Connecting { attempts, last_error, .. } => Err(BusError::Unreachable {
+                address: settings.address(),
+                attempts: attempts.max(1),
+                waited: begun.elapsed(),
+                source: last_error,
+            }),
+        }
+    }
+
+    /// What was lost or left aside so far.
+    pub fn counts(&self) -> BusCounts {
+        let counters = &self.shared.counters;
+        BusCounts {
+            unrouted: counters.unrouted.load(Ordering::Relaxed),
+            malformed: counters.malformed.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            left_out: counters.left_out.load(Ordering::Relaxed),
+        }
+    }
+
+    fn start(settings: Settings, transport: rumqttc::Transport) -> Self {
+        let connecting = BusStatus::Connecting { since: Instant::now(), attempts: 0, last_error: None };
+        let shared = Arc::new(Shared {
+            settings,
+            outbox: Outbox::new(),
+            registry: Arc::default(),
+            status: watch::Sender::new(connecting),
+            closing: watch::Sender::new(false),
+            counters: Counters::default(),
+        });
+        let task = tokio::spawn(connection::supervise(shared.clone(), transport));
+        Self { shared, task }
+    }
+}
+
+fn is_final(error: &BusError) -> bool {
+    matches!(error, BusError::Refused { transient: false, .. } | BusError::TakenOver { .. })
+}
+
+impl Bus for RumqttcBus {
+    fn publish(&self, message: Message) -> Result<(), BusError> {
+        if *self.shared.closing.borrow() {
+            return Err(BusError::Closed);
+        }
+        self.shared.outbox.publish(message)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.outbox.ready())
+    }
+
+    fn subscribe_many(&self, filters: &[(&str, Qos)]) -> BoxFuture<'_, Result<Subscription, BusError>> {
+        let filters: Vec<_> = filters.iter().map(|(filter, qos)| (Arc::from(*filter), *qos)).collect();
+        Box::pin(async move {
+            let (inlet, open) = subscription::channel();
+            let (hold, answers) = self.shared.registry.register(&filters, &inlet)?;
+            drop(inlet);
+            let mut ended = false;
+            for answer in answers {
+                match answer.await {
+                    Ok(result) => result?,
+                    Err(_) => ended = true,
+                }
+            }
+            if ended { Err(BusError::Closed) } else { Ok(open(Box::new(hold))) }
+        })
+    }
+
+    fn status(&self) -> watch::Receiver<BusStatus> {
+        self.shared.status.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.shared.closing.send_replace(true);
+            let closed = async |mut status: watch::Receiver<BusStatus>| {
+                let _ = status.wait_for(|status| matches!(status, BusStatus::Closed)).await;
+            };
+            if timeout(2 * connection::GOODBYE, closed(self.status())).await.is_err() {
+                self.task.abort();
+                closed(self.status()).await;
+            }
+        })
+    }
+}
+
+impl Drop for RumqttcBus {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,12 @@
+//! Packhorse: runs YAML transfer workflows between a platform and its devices over MQTT.
+//!
+//! `packhorse_core` decides; this crate does. Rooms, and who knows whom (a test keeps it):
+//!
+//! * `bus` `store` `blob` `plugin`: adapters to the outside; none knows another
+//! * `link`: one transfer, over bus, plugin and blob
+//! * `engine`: owns runs, over link and the traits of the adapters
+//! * `serve`: what a running process offers to others
+//! * `device`: the simulated device
+//! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
+
+pub mod bus;
