@@ -10,3 +10,4 @@
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
 pub mod bus;
+pub mod plugin;

@@ -1,0 +1,194 @@
+//! One instance in its store: calls under a budget, and what a call that failed is called.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+
+use super::bindings::{device, diagnostics, platform};
+use super::engine::{Budget, OverBudget, TABLE_ELEMENTS, Ticker};
+use super::{CallError, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, convert};
+
+/// What the host keeps beside each instance.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    memory: usize,
+    budget: Budget,
+    last_words: Option<String>,
+}
+
+impl diagnostics::Host for Beside {
+    fn panicked(&mut self, message: String) {
+        self.last_words = Some(convert::last_words(message));
+    }
+}
+
+/// Growing too far is a trap with a name: the guest would only make an `unreachable` of a refusal.
+impl ResourceLimiter for Beside {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.memory { Err(TooLarge::Memory.into()) } else { Ok(true) }
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS { Err(TooLarge::Table.into()) } else { Ok(true) }
+    }
+}
+
+/// Why something was not allowed to grow.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum TooLarge {
+    #[error("memory")]
+    Memory,
+    #[error("table")]
+    Table,
+}
+
+/// The store of one instance.
+pub(crate) type GuestStore = Store<Beside>;
+
+/// The imports of a codec: the one that there is.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Beside>> {
+    let mut linker = Linker::new(engine);
+    diagnostics::add_to_linker::<_, HasSelf<_>>(&mut linker, |beside| beside)?;
+    Ok(linker)
+}
+
+/// What all instances of one plugin share.
+#[derive(Clone)]
+pub(crate) struct Template {
+    pub(crate) title: Arc<str>,
+    pub(crate) pre: InstancePre<Beside>,
+    pub(crate) platform: Arc<platform::GuestIndices>,
+    pub(crate) device: Option<Arc<device::GuestIndices>>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) limits: Limits,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template").field("title", &self.title).finish_non_exhaustive()
+    }
+}
+
+/// A living instance. A trap leaves it unusable: the engine itself refuses to enter it again.
+pub(crate) struct Guest {
+    store: GuestStore,
+    instance: Instance,
+    template: Template,
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("title", &self.template.title).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no instance.
+#[derive(Debug)]
+pub(crate) enum NoGuest {
+    /// All slots are taken.
+    NoSlot,
+    /// Its start function failed.
+    Failed(CallError),
+}
+
+impl Guest {
+    pub(crate) fn new(template: &Template) -> Result<Self, NoGuest> {
+        let memory = template.limits.memory;
+        let beside = Beside { memory, budget: Budget::new(template.limits), last_words: None };
+        let mut store = Store::new(template.pre.engine(), beside);
+        store.limiter(|beside| beside);
+        store.set_hostcall_fuel(MAX_RESULT_BYTES);
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().budget.look()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        let made = run(&mut store, &template.ticker, |store| template.pre.instantiate(store));
+        match made {
+            Ok(instance) => Ok(Self { store, instance, template: template.clone() }),
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(NoGuest::NoSlot),
+            Err(error) => Err(NoGuest::Failed(named(&mut store, template, Function::Start, &error))),
+        }
+    }
+
+    /// The platform's exports of this instance.
+    pub(crate) fn platform(&mut self) -> Result<platform::Guest, CallError> {
+        let indices = Arc::clone(&self.template.platform);
+        indices.load(&mut self.store, &self.instance).map_err(|error| self.failed(Function::Start, &error))
+    }
+
+    /// The device's exports of this instance; only where the template has them.
+    pub(crate) fn device(&mut self) -> Result<device::Guest, CallError> {
+        let indices = self.template.device.clone();
+        let indices = indices.ok_or_else(|| CallError {
+            plugin: self.template.title.to_string(),
+            function: Function::Open,
+            failure: Failure::Trap(Trap::Other("it has no device side".to_owned())),
+            last_words: None,
+        })?;
+        indices.load(&mut self.store, &self.instance).map_err(|error| self.failed(Function::Start, &error))
+    }
+
+    /// One call, under the budget of one call.
+    pub(crate) fn call<T>(
+        &mut self,
+        function: Function,
+        call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        run(&mut self.store, &self.template.ticker, call).map_err(|error| self.failed(function, &error))
+    }
+
+    fn failed(&mut self, function: Function, error: &wasmtime::Error) -> CallError {
+        named(&mut self.store, &self.template, function, error)
+    }
+}
+
+fn run<T>(
+    store: &mut GuestStore,
+    ticker: &Ticker,
+    call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<T>,
+) -> wasmtime::Result<T> {
+    store.data_mut().budget.reset();
+    store.set_epoch_deadline(1);
+    let _running = ticker.running();
+    call(store)
+}
+
+fn named(store: &mut GuestStore, template: &Template, function: Function, error: &wasmtime::Error) -> CallError {
+    CallError {
+        plugin: template.title.to_string(),
+        function,
+        failure: Failure::Trap(trap(template.limits, error)),
+        last_words: store.data_mut().last_words.take(),
+    }
+}
+
+fn trap(limits: Limits, error: &wasmtime::Error) -> Trap {
+    let millis = |limit: std::time::Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    match error.downcast_ref::<OverBudget>() {
+        Some(OverBudget::Cpu) => return Trap::Cpu(millis(limits.cpu)),
+        Some(OverBudget::Wall) => return Trap::Wall(millis(limits.wall)),
+        None => {}
+    }
+    match error.downcast_ref::<TooLarge>() {
+        Some(TooLarge::Memory) => return Trap::Memory(limits.memory),
+        Some(TooLarge::Table) => return Trap::Other("it wanted a larger table than it may have".to_owned()),
+        None => {}
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::UnreachableCodeReached) => Trap::Unreachable("unreachable".to_owned()),
+        Some(wasmtime::Trap::IntegerDivisionByZero) => Trap::Unreachable("division by zero".to_owned()),
+        Some(wasmtime::Trap::StackOverflow) => Trap::StackOverflow,
+        Some(wasmtime::Trap::MemoryOutOfBounds) => Trap::OutOfBounds,
+        Some(other) => Trap::Other(other.to_string()),
+        None => by_words(&format!("{error:#}")),
+    }
+}
+
+/// The engine has no types for what goes wrong between guest and host; its words are pinned by the hostile guests in `tests`.
+fn by_words(words: &str) -> Trap {
+    if words.contains("too much data is being copied") {
+        return Trap::Output(MAX_RESULT_BYTES);
+    }
+    Trap::Invalid(words.lines().next().unwrap_or_default().to_owned())
+}

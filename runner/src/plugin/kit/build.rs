@@ -1,0 +1,136 @@
+//! Builds plugins: cargo for the core module, `wit-component` in process for the rest, a checked load before anything is kept.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::shelf;
+use super::super::{Host, PluginError};
+use super::encode;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Of what a failed compiler said, the end.
+const SHOWN_LINES: usize = 40;
+
+/// A plugin that was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Built {
+    /// As it calls itself.
+    pub name: String,
+    /// As it says.
+    pub version: String,
+    /// Where it was put.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: usize,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+}
+
+/// Builds each of `paths`, or every crate of `plugins_dir` where there is none, and puts it there as `NAME.wasm`.
+///
+/// A path is the folder of a Rust crate, or a `.wasm` file: a core module that carries the contract, or a component. Nothing
+/// is written that could not be loaded. Blocks for as long as cargo takes.
+pub fn build(host: &Host, paths: &[PathBuf], plugins_dir: &Path) -> Result<Vec<Built>, PluginError> {
+    let all = if paths.is_empty() { crates(plugins_dir)? } else { paths.to_vec() };
+    all.iter().map(|path| build_one(host, path, plugins_dir)).collect()
+}
+
+fn build_one(host: &Host, path: &Path, plugins_dir: &Path) -> Result<Built, PluginError> {
+    let module = if path.is_dir() { cargo(path)? } else { path.to_owned() };
+    let bytes = shelf::read(&module)?;
+    let name = module.file_stem().unwrap_or(module.as_os_str()).to_string_lossy();
+    let component = if is_component(&bytes) { bytes } else { encode(&name, &bytes)? };
+    let plugin = host.load_bytes(&name, &component)?;
+    let kept = plugins_dir.join(format!("{}.wasm", plugin.name()));
+    keep(&kept, &component).map_err(|source| PluginError::File { verb: "write", path: kept.clone(), source })?;
+    Ok(Built {
+        name: plugin.name().to_owned(),
+        version: plugin.version().to_owned(),
+        path: kept,
+        size: component.len(),
+        digest: plugin.digest().to_owned(),
+    })
+}
+
+/// Whoever watches the folder sees the old file or the new one, and never a part.
+fn keep(path: &Path, component: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let temporary = path.with_extension(format!("wasm.{}.tmp", std::process::id()));
+    let written = std::fs::write(&temporary, component).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // It may never have been there.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn is_component(bytes: &[u8]) -> bool {
+    wasmparser::Parser::is_component(bytes)
+}
+
+fn crates(dir: &Path) -> Result<Vec<PathBuf>, PluginError> {
+    let failed = |source| PluginError::File { verb: "read", path: dir.to_owned(), source };
+    let entries = std::fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut found: Vec<_> =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| path.join("Cargo.toml").is_file()).collect();
+    found.sort();
+    if found.is_empty() {
+        let problem = "it holds no plugin: no folder with a Cargo.toml".to_owned();
+        return Err(PluginError::Build { path: dir.to_owned(), problem });
+    }
+    Ok(found)
+}
+
+/// Runs cargo in the crate's folder and finds the module that it made.
+fn cargo(folder: &Path) -> Result<PathBuf, PluginError> {
+    let failed = |problem: String| PluginError::Build { path: folder.to_owned(), problem };
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(folder).args(["build", "--release", "--target", TARGET]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo.args(["--config", "target.wasm32-unknown-unknown.rustflags=[\"-Ctarget-feature=+simd128\"]"]);
+    for setting in ["debug=false", "strip=true", "lto=true", "codegen-units=1", "opt-level=3", "panic=\"abort\""] {
+        cargo.args(["--config", &format!("profile.release.{setting}")]);
+    }
+    // Flags that were meant for this program would replace those above.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let ran = cargo.stdin(Stdio::null()).output();
+    let ran =
+        ran.map_err(|error| failed(format!("cargo does not run ({error}); install Rust from https://rustup.rs")))?;
+    if !ran.status.success() {
+        return Err(failed(explained(&String::from_utf8_lossy(&ran.stderr))));
+    }
+    let said = String::from_utf8_lossy(&ran.stdout);
+    module_of(folder, &said)
+        .ok_or_else(|| failed("cargo made no .wasm: its [lib] needs crate-type = [\"cdylib\"]".to_owned()))
+}
+
+fn explained(stderr: &str) -> String {
+    let missing = stderr.contains("can't find crate for `core`") || stderr.contains("target may not be installed");
+    let lines: Vec<&str> = stderr.lines().collect();
+    let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    if missing { format!("`rustup target add {TARGET}` adds the target that is missing\n{end}") } else { end }
+}
+
+/// A line of cargo's messages.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+fn module_of(folder: &Path, said: &str) -> Option<PathBuf> {
+    let manifest = folder.join("Cargo.toml").canonicalize().ok()?;
+    said.lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter(|message| {
+            message.manifest_path.as_ref().and_then(|path| path.canonicalize().ok()) == Some(manifest.clone())
+        })
+        .flat_map(|message| message.filenames)
+        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+}

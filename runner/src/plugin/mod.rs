@@ -1,0 +1,39 @@
+//! Plugins: vendors' packet formats as sandboxed WebAssembly components.
+//!
+//! A [`Host`] finds and loads a [`Plugin`]; the plugin opens a [`Session`] for each transfer, which translates batches of
+//! packets and commands. A guest may lie, loop, grow or trap: the call gives a [`CallError`] with its name and words, and
+//! the host serves the next one.
+//!
+//! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong.
+//! * `shelf`: where plugins lie; `embedded`: those inside the program.
+//! * `contract`: a component's bytes before they are compiled; `describe`, `vars`: what a plugin says of itself.
+//! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
+//! * `bindings`, `convert`, `check`: the contract's types, the core's words, and what a result may not be.
+//! * `kit`: what stands behind `packhorse plugin build`, `inspect` and `test`.
+
+mod bindings;
+mod cache;
+mod check;
+mod contract;
+mod convert;
+mod describe;
+mod embedded;
+mod engine;
+mod error;
+mod guest;
+mod host;
+pub mod kit;
+mod loaded;
+mod session;
+mod settings;
+mod shelf;
+mod trusted;
+mod vars;
+
+pub use contract::{CONTRACT_VERSION, Outside};
+pub use error::*;
+pub use host::Host;
+pub use loaded::Plugin;
+pub use session::{DeviceSession, Session};
+pub use settings::*;
+pub use shelf::Listed;

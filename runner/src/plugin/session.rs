@@ -1,0 +1,204 @@
+//! Sessions: one instance of a plugin, serving one transfer, on the platform's side or the device's.
+
+use std::sync::Arc;
+
+use packhorse_core::transfer::{
+    Command, Decoded, DeviceDecoded, Encoded, Event, Flow, Incoming, Opening, Routes, Text,
+};
+
+use super::bindings::{device, platform};
+use super::check::{Checked, Checker};
+use super::guest::Guest;
+use super::{CallError, Failure, Function, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_SAVED_BYTES, Plugin, PluginError};
+use super::{Violation, convert};
+
+/// The platform's end of one transfer.
+///
+/// Calls block for as long as the guest runs (10 ms of processor time at the most). After an error, but
+/// [`Failure::BatchTooLarge`], the session is dead: every call gives that error again, and the caller opens a new one from
+/// what `save` gave last.
+pub struct Session {
+    side: Side,
+    exports: platform::Guest,
+}
+
+/// The device's end of one transfer, for the simulated device and for tests. It dies as [`Session`] does.
+pub struct DeviceSession {
+    side: Side,
+    exports: device::Guest,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Session").field(&self.side).finish()
+    }
+}
+
+impl std::fmt::Debug for DeviceSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DeviceSession").field(&self.side).finish()
+    }
+}
+
+impl Session {
+    pub(crate) fn open(plugin: &Arc<Plugin>, opening: &Opening) -> Result<Self, PluginError> {
+        let mut side = Side::new(plugin, opening, Flow::ToDevice)?;
+        let exports = side.guest.platform()?;
+        let transfer = side.transfer(opening);
+        side.open(|store| exports.call_open(store, &transfer))?;
+        Ok(Self { side, exports })
+    }
+
+    /// Translates what arrived, in order of arrival: at most 64 messages and 1 MiB.
+    pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<Decoded, CallError> {
+        let bytes = batch.iter().map(|message| message.payload.len()).sum();
+        let exports = &self.exports;
+        self.side.call(Function::Decode, batch, bytes, |store, batch| exports.call_decode(store, batch))
+    }
+
+    /// Puts what is to be said into messages: at most 64 commands and 1 MiB.
+    pub fn encode(&mut self, batch: Vec<Command>) -> Result<Encoded, CallError> {
+        let bytes = batch.iter().map(|command| if let Command::Chunk(chunk) = command { chunk.bytes.len() } else { 0 });
+        let (bytes, exports) = (bytes.sum(), &self.exports);
+        self.side.call(Function::Encode, batch, bytes, |store, batch| exports.call_encode(store, batch))
+    }
+
+    /// What a later `open` takes as `saved`: at most 4096 bytes. Of use after a call that was `dirty`.
+    pub fn save(&mut self) -> Result<Vec<u8>, CallError> {
+        let exports = &self.exports;
+        self.side.save(|store| exports.call_save(store))
+    }
+
+    /// The topics of this session's routes: for [`packhorse_core::transfer::Outgoing`] and for subscribing.
+    pub const fn routes(&self) -> &Arc<Routes> {
+        &self.side.routes
+    }
+
+    /// The plugin that serves it.
+    pub const fn plugin(&self) -> &Arc<Plugin> {
+        &self.side.plugin
+    }
+}
+
+impl DeviceSession {
+    pub(crate) fn open(plugin: &Arc<Plugin>, opening: &Opening) -> Result<Self, PluginError> {
+        let mut side = Side::new(plugin, opening, Flow::FromDevice)?;
+        let exports = side.guest.device()?;
+        let transfer = side.transfer(opening);
+        side.open(|store| exports.call_open(store, &transfer))?;
+        Ok(Self { side, exports })
+    }
+
+    /// Translates what arrived at the device: at most 64 messages and 1 MiB.
+    pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<DeviceDecoded, CallError> {
+        let bytes = batch.iter().map(|message| message.payload.len()).sum();
+        let exports = &self.exports;
+        self.side.call(Function::Decode, batch, bytes, |store, batch| exports.call_decode(store, batch))
+    }
+
+    /// Puts what the device has to say into messages: at most 64 events and 1 MiB.
+    pub fn encode(&mut self, batch: Vec<Event>) -> Result<Encoded, CallError> {
+        let bytes = batch.iter().map(|event| if let Event::Data(data) = event { data.bytes.len() } else { 0 });
+        let (bytes, exports) = (bytes.sum(), &self.exports);
+        self.side.call(Function::Encode, batch, bytes, |store, batch| exports.call_encode(store, batch))
+    }
+
+    /// As [`Session::save`].
+    pub fn save(&mut self) -> Result<Vec<u8>, CallError> {
+        let exports = &self.exports;
+        self.side.save(|store| exports.call_save(store))
+    }
+
+    /// The topics of this session's routes; the device subscribes to [`Flow::ToDevice`].
+    pub const fn routes(&self) -> &Arc<Routes> {
+        &self.side.routes
+    }
+
+    /// The plugin that serves it.
+    pub const fn plugin(&self) -> &Arc<Plugin> {
+        &self.side.plugin
+    }
+}
+
+/// What both sides have in common: the instance, its topics, and whether it still lives.
+#[derive(Debug)]
+struct Side {
+    plugin: Arc<Plugin>,
+    guest: Guest,
+    routes: Arc<Routes>,
+    vars: packhorse_core::transfer::Pairs,
+    /// The flow of the messages that this side sends.
+    sends: Flow,
+    dead: Option<CallError>,
+}
+
+impl Side {
+    fn new(plugin: &Arc<Plugin>, opening: &Opening, sends: Flow) -> Result<Self, PluginError> {
+        let (vars, routes) = plugin.bind(&opening.device, &opening.vars)?;
+        let guest = plugin.instantiate()?;
+        Ok(Self { plugin: Arc::clone(plugin), guest, routes: Arc::new(routes), vars, sends, dead: None })
+    }
+
+    fn transfer(&self, opening: &Opening) -> super::bindings::types::Transfer {
+        let mut transfer = super::bindings::types::Transfer::from(opening);
+        transfer.vars.clone_from(&self.vars);
+        transfer
+    }
+
+    fn open(
+        &mut self,
+        call: impl FnOnce(&mut super::guest::GuestStore) -> wasmtime::Result<Result<(), super::bindings::types::Text>>,
+    ) -> Result<(), PluginError> {
+        let opened = self.guest.call(Function::Open, call)?;
+        opened.map_err(|text| PluginError::Refused { plugin: self.plugin.title(), text: Text::from(text) })
+    }
+
+    fn call<Item, Theirs: From<Item>, Raw, Given: From<Raw> + Checked>(
+        &mut self,
+        function: Function,
+        batch: Vec<Item>,
+        bytes: usize,
+        call: impl FnOnce(&mut super::guest::GuestStore, &[Theirs]) -> wasmtime::Result<Raw>,
+    ) -> Result<Given, CallError> {
+        self.alive()?;
+        let items = batch.len();
+        if items > MAX_BATCH_ITEMS || bytes > MAX_BATCH_BYTES {
+            return Err(self.plugin.failed(function, Failure::BatchTooLarge { items, bytes }));
+        }
+        let batch: Vec<Theirs> = convert::batch(batch);
+        let raw = self.guest.call(function, |store| call(store, &batch)).map_err(|error| self.die(error))?;
+        let given = Given::from(raw);
+        let checker = Checker { batch: items, routes: &self.routes, sends: self.sends };
+        match given.check(&checker) {
+            Ok(()) => Ok(given),
+            Err(violation) => Err(self.violated(function, violation)),
+        }
+    }
+
+    fn save(
+        &mut self,
+        call: impl FnOnce(&mut super::guest::GuestStore) -> wasmtime::Result<Vec<u8>>,
+    ) -> Result<Vec<u8>, CallError> {
+        self.alive()?;
+        let saved = self.guest.call(Function::Save, call).map_err(|error| self.die(error))?;
+        if saved.len() > MAX_SAVED_BYTES {
+            let violation = Violation::SaveTooLarge { bytes: saved.len(), limit: MAX_SAVED_BYTES };
+            return Err(self.violated(Function::Save, violation));
+        }
+        Ok(saved)
+    }
+
+    fn alive(&self) -> Result<(), CallError> {
+        self.dead.clone().map_or(Ok(()), Err)
+    }
+
+    fn violated(&mut self, function: Function, violation: Violation) -> CallError {
+        let error = self.plugin.failed(function, Failure::Violation(violation));
+        self.die(error)
+    }
+
+    fn die(&mut self, error: CallError) -> CallError {
+        self.dead = Some(error.clone());
+        error
+    }
+}

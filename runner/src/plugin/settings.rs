@@ -1,0 +1,89 @@
+//! What a host may be told, and the limits that every plugin lives under.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The largest component that is taken.
+pub const MAX_COMPONENT_BYTES: usize = 2 << 20;
+/// The most items that one call may carry in.
+pub const MAX_BATCH_ITEMS: usize = 64;
+/// The most payload bytes that one call may carry in.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The most items that one call may give back.
+pub const MAX_RESULT_ITEMS: usize = 4096;
+/// The most bytes that one call may give back.
+pub const MAX_RESULT_BYTES: usize = 2 << 20;
+/// The most that `save` may give.
+pub const MAX_SAVED_BYTES: usize = 4096;
+/// Longer texts for people are cut.
+pub const MAX_TEXT_BYTES: usize = 256;
+/// Longer last words are cut.
+pub const MAX_LAST_WORDS_BYTES: usize = 1024;
+
+/// Slots where nobody asks for more: enough for a program that runs a few transfers, and for tests.
+const FEW_SLOTS: u32 = 1024;
+/// Each slot reserves 4 GiB of addresses, and a process has 128 TiB.
+const MOST_SLOTS: u32 = 12_000;
+
+/// How a host is set up.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// Where `NAME.wasm` and `NAME@VERSION.wasm` lie; none = the embedded codecs only.
+    pub plugins_dir: Option<PathBuf>,
+    /// Where compiled code is kept.
+    pub cache: CacheFolder,
+    /// Instances at one time; brought down to what the kernel can map.
+    pub slots: u32,
+    /// What one instance may use.
+    pub limits: Limits,
+}
+
+impl Default for HostSettings {
+    fn default() -> Self {
+        Self { plugins_dir: None, cache: CacheFolder::User, slots: FEW_SLOTS, limits: Limits::default() }
+    }
+}
+
+impl HostSettings {
+    /// For a process that carries as many transfers as the machine bears; one such host a process.
+    pub fn serving() -> Self {
+        Self { slots: MOST_SLOTS, ..Self::default() }
+    }
+
+    /// `slots`, brought down to a fifth of the kernel's `vm.max_map_count`: an instance takes up to five mappings.
+    pub(crate) fn bearable_slots(&self) -> u32 {
+        let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        let bearable = maps.ok().and_then(|text| text.trim().parse::<u32>().ok()).map_or(MOST_SLOTS, |maps| maps / 5);
+        self.slots.clamp(1, MOST_SLOTS).min(bearable.max(1))
+    }
+}
+
+/// Where compiled code is kept between runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheFolder {
+    /// `$XDG_CACHE_HOME/packhorse` or `~/.cache/packhorse`.
+    User,
+    /// This folder.
+    At(PathBuf),
+    /// Nowhere: every load compiles.
+    Off,
+}
+
+/// What one instance may use in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory, all together.
+    pub memory: usize,
+    /// Bytes of stack.
+    pub stack: usize,
+    /// Time on the processor.
+    pub cpu: Duration,
+    /// Time on the wall, against a host that sleeps in the middle of a call.
+    pub wall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 8 << 20, stack: 256 << 10, cpu: Duration::from_millis(10), wall: Duration::from_millis(500) }
+    }
+}
