@@ -11,3 +11,4 @@
 
 pub mod bus;
 pub mod plugin;
+pub mod store;
