@@ -9,6 +9,7 @@
 //! * `device`: the simulated device
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
+pub mod blob;
 pub mod bus;
 pub mod plugin;
 pub mod store;

@@ -1,0 +1,105 @@
+//! The place of bytes that the product is built on: FastDFS.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use packhorse_fastdfs::{Client, ClientError, Extension, FileId, client::Operation, wire::Status};
+
+use super::{BlobError, BlobInfo, BlobStore, BoxFuture};
+
+const SCHEME: &str = "fastdfs:";
+
+/// Blobs in FastDFS; their URIs are `fastdfs:` and the file id.
+#[derive(Clone, Debug)]
+pub struct FastdfsBlobs {
+    client: Client,
+}
+
+impl FastdfsBlobs {
+    /// Blobs where this client uploads to.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl BlobStore for FastdfsBlobs {
+    fn put_file<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        Box::pin(async move {
+            let stored = self.client.upload_file(path, &extension(ext)).await;
+            stored.map(|file| uri_of(&file)).map_err(|error| blob_error(&path.display().to_string(), error))
+        })
+    }
+
+    fn put_appender<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        Box::pin(async move {
+            let stored = self.client.upload_file_in_appends(path, &extension(ext)).await;
+            stored.map(|file| uri_of(&file)).map_err(|error| blob_error(&path.display().to_string(), error))
+        })
+    }
+
+    fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> BoxFuture<'a, Result<Bytes, BlobError>> {
+        Box::pin(async move {
+            if len == 0 {
+                // To the server, no length means all that is left.
+                return Ok(Bytes::new());
+            }
+            let file = file_of(uri)?;
+            self.client.download(&file, offset, len as u64, len).await.map_err(|error| blob_error(uri, error))
+        })
+    }
+
+    fn get_file<'a>(&'a self, uri: &'a str, to: &'a Path) -> BoxFuture<'a, Result<u64, BlobError>> {
+        Box::pin(async move {
+            let file = file_of(uri)?;
+            self.client.download_to_file(&file, to).await.map_err(|error| blob_error(uri, error))
+        })
+    }
+
+    fn info<'a>(&'a self, uri: &'a str) -> BoxFuture<'a, Result<BlobInfo, BlobError>> {
+        Box::pin(async move {
+            let file = file_of(uri)?;
+            let info = self.client.file_info(&file).await.map_err(|error| blob_error(uri, error))?;
+            let created_unix = file.name.info().ok().map(|named| u64::from(named.created_unix));
+            Ok(BlobInfo { size: info.size, crc32: Some(info.crc32), created_unix })
+        })
+    }
+
+    fn delete<'a>(&'a self, uri: &'a str) -> BoxFuture<'a, Result<(), BlobError>> {
+        Box::pin(async move {
+            let file = file_of(uri)?;
+            self.client.delete(&file).await.map_err(|error| blob_error(uri, error))
+        })
+    }
+}
+
+/// The extension, where FastDFS can carry it; it is a convenience and no reason to fail.
+fn extension(ext: &str) -> Extension {
+    Extension::new(ext).unwrap_or_else(|_| Extension::none())
+}
+
+fn uri_of(file: &FileId) -> String {
+    format!("{SCHEME}{file}")
+}
+
+fn file_of(uri: &str) -> Result<FileId, BlobError> {
+    let file = uri.strip_prefix(SCHEME).and_then(|file| file.parse().ok());
+    file.ok_or_else(|| BlobError::bad_uri(uri))
+}
+
+fn blob_error(uri: &str, error: ClientError) -> BlobError {
+    let uri = uri.to_owned();
+    // A tracker that knows no storage, yet or any more: not a word about the file.
+    let from_tracker = matches!(error.operation(), Some(Operation::StoreQuery | Operation::FetchQuery));
+    match error {
+        ClientError::Mismatch { .. } => BlobError::Damaged { uri },
+        ClientError::Local { what, source } => BlobError::local(&what, source),
+        error => match error.status() {
+            Some(Status::NOT_FOUND) if from_tracker => BlobError::Unreachable { uri, source: Arc::new(error) },
+            Some(Status::NOT_FOUND) => BlobError::NotFound { uri },
+            Some(Status::NO_SPACE) => BlobError::NoSpace { uri, source: Arc::new(error) },
+            _ if error.is_transient() => BlobError::Unreachable { uri, source: Arc::new(error) },
+            _ => BlobError::Refused { uri, source: Arc::new(error) },
+        },
+    }
+}
