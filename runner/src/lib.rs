@@ -11,5 +11,7 @@
 
 pub mod blob;
 pub mod bus;
+pub mod device;
+pub mod link;
 pub mod plugin;
 pub mod store;

@@ -1,0 +1,16 @@
+//! The simulated device: the device side of any codec on a bus, with a disk and with faults.
+//!
+//! * `options`: what it is told
+//! * `weather`: seeded faults on whole messages, pure
+//! * `disk`: what it stores and serves, durably before it acknowledges
+//! * `shell`: the loop around the peer machine of `packhorse_core`
+
+mod disk;
+mod options;
+mod shell;
+mod weather;
+
+pub use disk::{Disk, DiskError};
+pub use options::{DeviceError, DeviceNote, DeviceOptions, Faults};
+pub use shell::Device;
+pub use weather::{Struck, Weather};

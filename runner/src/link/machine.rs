@@ -1,0 +1,130 @@
+//! One face for the machines that this room drives: a transfer, and the question of a verify.
+
+use packhorse_core::transfer::{
+    Action, CommandKind, Digest, Ending, Event, Fault, ProgressReport, Sent, Span, Text, Time, Transfer,
+    TransferFailure, Verified, Verify, VerifyAction,
+};
+
+/// What a machine wants.
+pub(super) enum Wish {
+    /// This to be done.
+    Do(Action),
+    /// To end as a transfer.
+    End(Ending),
+    /// To end with the answer of a verify.
+    Answer(Verified),
+    /// To end without one.
+    Fail(TransferFailure),
+}
+
+/// A sans-IO machine of `core::transfer`.
+pub(super) trait Machine {
+    fn handle(&mut self, event: Event, now: Time);
+    fn handle_fault(&mut self, fault: Fault, now: Time);
+    fn handle_unsupported(&mut self, command: CommandKind, now: Time);
+    fn handle_sent(&mut self, sent: Sent, now: Time);
+    fn handle_received(&mut self, wire_bytes: u64, messages: u32, now: Time);
+    fn handle_durable(&mut self, spans: &[Span], now: Time);
+    fn handle_digests(&mut self, digests: &[Digest], size: u64, now: Time);
+    fn handle_connection(&mut self, up: bool, now: Time);
+    fn handle_timeout(&mut self, now: Time);
+    fn park(&mut self, now: Time);
+    fn cancel(&mut self, reason: Text, now: Time);
+    fn poll(&mut self, now: Time) -> Option<Wish>;
+    fn poll_timeout(&self) -> Option<Time>;
+    fn progress(&self, now: Time) -> Option<ProgressReport>;
+    /// Serialized, where there is anything to keep.
+    fn checkpoint(&self) -> Option<Vec<u8>>;
+}
+
+macro_rules! forward {
+    () => {
+        fn handle(&mut self, event: Event, now: Time) {
+            self.handle(event, now);
+        }
+        fn handle_fault(&mut self, fault: Fault, now: Time) {
+            self.handle_fault(fault, now);
+        }
+        fn handle_unsupported(&mut self, command: CommandKind, now: Time) {
+            self.handle_unsupported(command, now);
+        }
+        fn handle_sent(&mut self, sent: Sent, now: Time) {
+            self.handle_sent(sent, now);
+        }
+        fn handle_received(&mut self, wire_bytes: u64, messages: u32, now: Time) {
+            self.handle_received(wire_bytes, messages, now);
+        }
+        fn handle_connection(&mut self, up: bool, now: Time) {
+            self.handle_connection(up, now);
+        }
+        fn handle_timeout(&mut self, now: Time) {
+            self.handle_timeout(now);
+        }
+        fn cancel(&mut self, reason: Text, now: Time) {
+            self.cancel(reason, now);
+        }
+        fn poll_timeout(&self) -> Option<Time> {
+            self.poll_timeout()
+        }
+    };
+}
+
+impl Machine for Transfer {
+    forward!();
+
+    fn handle_durable(&mut self, spans: &[Span], now: Time) {
+        self.handle_durable(spans, now);
+    }
+
+    fn handle_digests(&mut self, digests: &[Digest], size: u64, now: Time) {
+        self.handle_digests(digests, size, now);
+    }
+
+    fn park(&mut self, now: Time) {
+        self.park(now);
+    }
+
+    fn poll(&mut self, now: Time) -> Option<Wish> {
+        self.poll(now).map(|action| match action {
+            Action::Finished(ending) => Wish::End(ending),
+            action => Wish::Do(action),
+        })
+    }
+
+    fn progress(&self, now: Time) -> Option<ProgressReport> {
+        Some(self.progress(now))
+    }
+
+    fn checkpoint(&self) -> Option<Vec<u8>> {
+        serde_json::to_vec(&self.checkpoint()).ok()
+    }
+}
+
+impl Machine for Verify {
+    forward!();
+
+    fn handle_durable(&mut self, _spans: &[Span], _now: Time) {}
+
+    fn handle_digests(&mut self, _digests: &[Digest], _size: u64, _now: Time) {}
+
+    fn park(&mut self, now: Time) {
+        self.cancel(Text::default(), now);
+    }
+
+    fn poll(&mut self, now: Time) -> Option<Wish> {
+        self.poll(now).map(|action| match action {
+            VerifyAction::Act(Action::Finished(ending)) => Wish::End(ending),
+            VerifyAction::Act(action) => Wish::Do(action),
+            VerifyAction::Answered(verified) => Wish::Answer(verified),
+            VerifyAction::Failed(failure) => Wish::Fail(failure),
+        })
+    }
+
+    fn progress(&self, _now: Time) -> Option<ProgressReport> {
+        None
+    }
+
+    fn checkpoint(&self) -> Option<Vec<u8>> {
+        None
+    }
+}

@@ -1,0 +1,87 @@
+//! The link: drives one transfer, from its request to its end: bus, codec and file bytes around the pure machine.
+//!
+//! * `settle`: packet size and window, from codec, workflow and broker; pure
+//! * `channel`: a codec's topics on the bus
+//! * `codec`: the codec's batches and traps
+//! * `machine`, `drive`: the machine and the loop around it
+//! * `source`: bytes of a push
+//! * `spool`, `pull`: bytes of a pull
+//! * `order`: one transfer as asked for; this file's [`Link::run`] carries it out
+//!
+//! One transfer a device at a time; others wait for their turn.
+
+mod channel;
+mod codec;
+mod drive;
+mod machine;
+mod order;
+mod pull;
+mod settle;
+mod source;
+mod spool;
+mod turns;
+
+pub use channel::{Channel, Worth, wire_bytes};
+pub use order::{Kept, LinkEnd, LinkNote, Order};
+pub use settle::{MESSAGE_LIMIT, Settled, payload, settle};
+pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
+
+use crate::blob::{BlobStore, Contents};
+use crate::bus::Bus;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// What a transfer is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Control {
+    /// Go on.
+    #[default]
+    Go,
+    /// End at the next packet boundary; a later run goes on from the checkpoint.
+    Park,
+    /// End for good.
+    Cancel,
+}
+
+/// What all transfers of a process share.
+pub struct Link {
+    bus: Arc<dyn Bus>,
+    contents: Arc<Contents>,
+    blobs: Arc<dyn BlobStore>,
+    spool: Spool,
+    /// Where files of pulls are made; `parts` and `quarantine` below it.
+    folder: PathBuf,
+    turns: turns::Turns,
+    /// Spooled pieces of pulls that are stored, until their run's outcome is durable.
+    stored: Mutex<HashMap<String, Vec<SpoolPart>>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Link").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// A link over these adapters; `folder` is for files in the making.
+    pub fn new(
+        bus: Arc<dyn Bus>,
+        contents: Arc<Contents>,
+        blobs: Arc<dyn BlobStore>,
+        spool: Spool,
+        folder: PathBuf,
+    ) -> Self {
+        Self { bus, contents, blobs, spool, folder, turns: turns::Turns::default(), stored: Mutex::default() }
+    }
+
+    /// Lets go of the spooled pieces of a run whose end is durable.
+    pub async fn release(&self, run: &str) {
+        let parts = self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(run);
+        for part in parts.unwrap_or_default() {
+            if let Err(error) = part.forget().await {
+                tracing::warn!(%error, run, "cannot let go of spooled pieces");
+            }
+        }
+    }
+}

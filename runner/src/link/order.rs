@@ -1,0 +1,435 @@
+//! One transfer as asked for, and its way through the link.
+
+use super::codec::{Codec, refused};
+use super::drive::{Clock, Drive, End};
+use super::machine::Machine;
+use super::pull::Landing;
+use super::settle::settle;
+use super::source::{Source, unreadable};
+use super::{Channel, Control, Link};
+use crate::bus::{BusError, BusStatus, Subscription};
+use crate::plugin::Plugin;
+use packhorse_core::effect::{Confirmed, Traffic, TransferReport, TransferRequest, TransferTask};
+use packhorse_core::epoch;
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::file::FileRef;
+use packhorse_core::hex;
+use packhorse_core::transfer::{
+    self as core, Algorithm, Checkpoint, Comparison, Digest, Direction, Ending, FileInfo, Flow, Mode, Opening, Pairs,
+    Plan, ProgressReport, Time, Transfer, TransferFailure, Verified, Verify,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// A transfer to carry out.
+#[derive(Debug)]
+pub struct Order {
+    /// The run, for logs and for [`Link::release`].
+    pub run: String,
+    /// Names the transfer's bytes in the spool: run and step.
+    pub name: String,
+    /// What the workflow asked for.
+    pub request: TransferRequest,
+    /// The codec, pinned by the run.
+    pub plugin: Arc<Plugin>,
+    /// Variables for the codec.
+    pub vars: Pairs,
+    /// Grows with every start and resumption of any transfer to the device ([`epoch`]).
+    pub epoch: u32,
+    /// Of an earlier attempt: [`Kept`] as bytes.
+    pub checkpoint: Option<Vec<u8>>,
+    /// What it is told from outside.
+    pub control: watch::Receiver<Control>,
+    /// Where checkpoints and progress go.
+    pub notes: mpsc::Sender<LinkNote>,
+}
+
+/// What a transfer tells while it runs.
+#[derive(Debug, Clone)]
+pub enum LinkNote {
+    /// To be stored; an older one is worth nothing then.
+    Checkpoint(Vec<u8>),
+    /// How far it is, and the transfer's own time.
+    Progress(Box<ProgressReport>, Time),
+    /// Another transfer has the device; this one waits for its turn.
+    Queued,
+}
+
+/// How a transfer ended.
+#[derive(Debug, Clone)]
+pub enum LinkEnd {
+    /// Well.
+    Good(Box<TransferReport>),
+    /// Not; `restart` makes the checkpoint worthless.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What it cost.
+        traffic: Traffic,
+        /// Whether the next attempt starts from byte 0.
+        restart: bool,
+    },
+    /// Goes on later.
+    Parked(Traffic),
+    /// For good.
+    Cancelled(Traffic),
+}
+
+/// What a checkpoint holds: the machine's and the codec's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The machine's checkpoint as JSON text.
+    #[serde(with = "text")]
+    pub machine: Vec<u8>,
+    /// What the codec's `save` gave.
+    pub saved: Vec<u8>,
+}
+
+impl Kept {
+    /// For the journal.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// From the journal.
+    fn read(bytes: &[u8]) -> Option<(Checkpoint, Vec<u8>)> {
+        let kept: Self = serde_json::from_slice(bytes).ok()?;
+        Some((serde_json::from_slice(&kept.machine).ok()?, kept.saved))
+    }
+}
+
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(bytes).map_err(S::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(deserializer).map(String::into_bytes).map_err(D::Error::custom)
+    }
+}
+
+/// What the machine, the codec and the loop start from.
+struct Started {
+    mode: Mode,
+    plan: Plan,
+    checkpoint: Option<Checkpoint>,
+    codec: Codec,
+    channel: Channel,
+    subscription: Subscription,
+}
+
+impl Link {
+    /// Carries a transfer out. Ends only by the machine's word, a failure, or what `control` says.
+    pub async fn run(&self, mut order: Order) -> LinkEnd {
+        // What was spent before counts too where this attempt ends before its machine begins.
+        let mut spent = spent_before(&order);
+        let Some(mut turn) = self.turn(&mut order).await else {
+            return ended(&order, &spent);
+        };
+        if *turn != 0 && !epoch::later(order.epoch, *turn) {
+            // Another run's transfer got its epoch later and its turn sooner.
+            order.epoch = turn.wrapping_add(1).max(1);
+        }
+        *turn = order.epoch;
+        let result = match order.request.task.clone() {
+            TransferTask::Push { file } => self.push(&mut order, file, &mut spent).await,
+            TransferTask::Pull { file_type, name } => self.pull(&mut order, file_type, name, &mut spent).await,
+            TransferTask::Verify { file } => self.verify(&mut order, file, &mut spent).await,
+        };
+        result.unwrap_or_else(|failure| LinkEnd::Failed { failure, traffic: spent, restart: false })
+    }
+
+    /// Waits until nobody else moves a file to or from this device; nothing when told to end first.
+    async fn turn(&self, order: &mut Order) -> Option<tokio::sync::OwnedMutexGuard<u32>> {
+        let device = order.request.device.clone();
+        if let Some(turn) = self.turns.try_take(&device) {
+            return Some(turn);
+        }
+        drop(order.notes.try_send(LinkNote::Queued));
+        tokio::select! {
+            turn = self.turns.take(&device) => Some(turn),
+            _ = order.control.wait_for(|control| *control != Control::Go) => None,
+        }
+    }
+
+    async fn push(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {
+        let source = Source::open(Arc::clone(&self.contents), &file).await?;
+        let Some(started) = self.start(order, Direction::Push, told(&file, &order.request.meta), None).await? else {
+            return Ok(ended(order, spent));
+        };
+        let clock = Clock::start();
+        let machine =
+            Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
+        let parts = (started.codec, started.channel, started.subscription);
+        let (end, machine) = self.drive(order, machine, parts, (Some(source), None), clock).await;
+        let traffic = machine.machine.traffic();
+        *spent = traffic;
+        Ok(match end? {
+            End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
+                LinkEnd::Good(Box::new(TransferReport {
+                    file,
+                    confirmed,
+                    device_size: Some(size),
+                    device_digests: digests_by_device,
+                    traffic,
+                }))
+            }
+            end => not_good(end, traffic),
+        })
+    }
+
+    async fn pull(
+        &self,
+        order: &mut Order,
+        file_type: String,
+        name: Option<String>,
+        spent: &mut Traffic,
+    ) -> Result<LinkEnd, Failure> {
+        let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join("parts"));
+        if order.checkpoint.is_none() && !landing.held().is_empty() {
+            // Nothing says which file these bytes are of.
+            landing.truncate().await?;
+        }
+        let asked = FileInfo { name: file_type.clone(), meta: pairs(&order.request.meta), ..FileInfo::default() };
+        let Some(started) = self.start(order, Direction::Pull, asked, Some(&landing)).await? else {
+            return Ok(ended(order, spent));
+        };
+        let clock = Clock::start();
+        let machine =
+            Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
+        let parts = (started.codec, started.channel, started.subscription);
+        let (end, drive) = self.drive(order, machine, parts, (None, Some(landing)), clock).await;
+        let traffic = drive.machine.traffic();
+        *spent = traffic;
+        let landing = drive.landing.ok_or_else(|| Failure::new("PH9002", Class::Bug, "a pull lost its landing"))?;
+        match end? {
+            End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
+                let told = drive.machine.checkpoint().name;
+                let name = name.unwrap_or(if told.is_empty() { file_type } else { told });
+                let file = self.store(order, landing, clean(&name)).await?;
+                let report = TransferReport {
+                    file,
+                    confirmed,
+                    device_size: Some(size),
+                    device_digests: digests_by_device,
+                    traffic,
+                };
+                Ok(LinkEnd::Good(Box::new(report)))
+            }
+            End::Transfer(Ending::Failed(failure)) if landing.made.is_some() => {
+                let to = landing.quarantine(&self.folder.join("quarantine")).await?;
+                let mut failure = plain(failure);
+                failure.message = format!("{}; the file is kept in {}", failure.message, to.display());
+                Ok(LinkEnd::Failed { failure, traffic, restart: true })
+            }
+            end => Ok(not_good(end, traffic)),
+        }
+    }
+
+    /// Puts a finished pull into the file store.
+    async fn store(&self, order: &Order, landing: Landing, name: String) -> Result<FileRef, Failure> {
+        let made =
+            landing.made.clone().ok_or_else(|| Failure::new("PH9002", Class::Bug, "a pull ended without its file"))?;
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let extension = if extension.len() <= 6 && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            extension
+        } else {
+            ""
+        };
+        let uri = self.blobs.put_appender(landing.path(), extension).await.map_err(|error| unreadable(&error))?;
+        let part = landing.finish();
+        self.stored
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .entry(order.run.clone())
+            .or_default()
+            .push(part);
+        let meta = BTreeMap::new();
+        Ok(FileRef { uri, name, size: made.size, md5: hex::encode(&made.md5), sha256: hex::encode(&made.sha256), meta })
+    }
+
+    async fn verify(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {
+        let Some(started) = self.start(order, Direction::Push, told(&file, &order.request.meta), None).await? else {
+            return Ok(ended(order, spent));
+        };
+        if !started.mode.can_query {
+            let message = format!("codec {} cannot ask a device what it holds", order.plugin.title());
+            let hint = "leave the verify out; transfer.push tells by `confirmed` how sure it is";
+            return Err(Failure::new("PH5105", Class::Permanent, message).hint(hint));
+        }
+        let clock = Clock::start();
+        let machine = Verify::new(started.plan, clock.now()).map_err(|error| unplanned(&error))?;
+        let parts = (started.codec, started.channel, started.subscription);
+        let (end, drive) = self.drive(order, machine, parts, (None, None), clock).await;
+        let traffic = drive.machine.traffic();
+        *spent = traffic;
+        Ok(match end? {
+            End::Answer(verified) => LinkEnd::Good(Box::new(answer(file, verified, traffic))),
+            end => not_good(end, traffic),
+        })
+    }
+
+    /// Settles the plan, opens the codec and subscribes; nothing when told to end before that.
+    async fn start(
+        &self,
+        order: &mut Order,
+        direction: Direction,
+        file: FileInfo,
+        landing: Option<&Landing>,
+    ) -> Result<Option<Started>, Failure> {
+        let mode = mode(&order.plugin, direction)?;
+        let routes = order.plugin.routes(&order.request.device, &order.vars).map_err(|error| refused(&error))?;
+        let topic = Channel::new(Arc::new(routes), Flow::FromDevice).longest_topic();
+        let settled = settle(&order.request, &mode, topic, self.broker_limit())?;
+        let (checkpoint, saved) = self.kept(order, landing);
+        let packet_size =
+            checkpoint.as_ref().filter(|_| mode.grid).map_or(settled.packet_size, |kept| kept.packet_size);
+        let mut plan = Plan::new(mode.clone(), order.request.device.clone(), file.clone());
+        (plan.packet_size, plan.window, plan.epoch) = (packet_size, settled.window, order.epoch);
+        (plan.rate, plan.seed) = (order.request.rate, u64::from(order.epoch));
+        let opening = Opening {
+            direction,
+            driver: mode.driver,
+            device: order.request.device.clone(),
+            file,
+            packet_size,
+            epoch: order.epoch,
+            done: checkpoint.as_ref().map(|kept| kept.done.iter().collect()).unwrap_or_default(),
+            vars: order.vars.clone(),
+            saved,
+        };
+        let codec = Codec::open(Arc::clone(&order.plugin), opening)?;
+        let channel = Channel::new(Arc::clone(codec.routes()), Flow::FromDevice);
+        let subscribed = tokio::select! {
+            subscribed = channel.subscribe(self.bus.as_ref()) => subscribed,
+            _ = order.control.wait_for(|control| *control != Control::Go) => return Ok(None),
+        };
+        let subscription = subscribed.map_err(|error| unsubscribed(&error))?;
+        Ok(Some(Started { mode, plan, checkpoint, codec, channel, subscription }))
+    }
+
+    /// The checkpoint of an earlier attempt, with what the spool holds by now.
+    fn kept(&self, order: &Order, landing: Option<&Landing>) -> (Option<Checkpoint>, Vec<u8>) {
+        let Some((mut checkpoint, saved)) = order.checkpoint.as_deref().and_then(Kept::read) else {
+            return (None, Vec::new());
+        };
+        if let Some(landing) = landing {
+            checkpoint.done = landing.held();
+        }
+        (Some(checkpoint), saved)
+    }
+
+    async fn drive<M: Machine>(
+        &self,
+        order: &mut Order,
+        machine: M,
+        (codec, channel, mut subscription): (Codec, Channel, Subscription),
+        (source, landing): (Option<Source>, Option<Landing>),
+        clock: Clock,
+    ) -> (Result<End, Failure>, Drive<M>) {
+        let mut drive = Drive {
+            machine,
+            bus: Arc::clone(&self.bus),
+            channel,
+            codec,
+            source,
+            landing,
+            notes: order.notes.clone(),
+            clock,
+            commands: Vec::new(),
+            told: None,
+        };
+        let end = drive.run(&mut subscription, &mut order.control).await;
+        (end, drive)
+    }
+
+    fn broker_limit(&self) -> Option<u32> {
+        match &*self.bus.status().borrow() {
+            BusStatus::Connected { max_packet_size, .. } => *max_packet_size,
+            _ => None,
+        }
+    }
+}
+
+fn mode(plugin: &Plugin, direction: Direction) -> Result<Mode, Failure> {
+    plugin.description().mode(direction).cloned().ok_or_else(|| {
+        let way = if direction == Direction::Push { "push files to" } else { "pull files from" };
+        Failure::new("PH5106", Class::Permanent, format!("codec {} cannot {way} devices", plugin.title()))
+            .hint("`packhorse plugin inspect` tells what a codec can do")
+    })
+}
+
+fn told(file: &FileRef, meta: &BTreeMap<String, String>) -> FileInfo {
+    let digest = |algorithm, text: &str| hex::decode(text).map(|value| Digest { algorithm, value });
+    let digests = [digest(Algorithm::Md5, &file.md5), digest(Algorithm::Sha256, &file.sha256)];
+    let mut all = file.meta.clone();
+    all.extend(meta.iter().map(|(name, value)| (name.clone(), value.clone())));
+    FileInfo {
+        name: file.name.clone(),
+        size: Some(file.size),
+        digests: digests.into_iter().flatten().collect(),
+        meta: pairs(&all),
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Pairs {
+    map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// A name as it may stand in a store: the last part of a path, printable, at most 128 bytes.
+fn clean(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let kept: String = last.chars().filter(|letter| !letter.is_control()).take(100).collect();
+    if kept.is_empty() || kept.chars().all(|letter| letter == '.') { "file".to_owned() } else { kept }
+}
+
+fn answer(file: FileRef, verified: Verified, traffic: Traffic) -> TransferReport {
+    let confirmed = if verified.comparison == Comparison::Unknown { Confirmed::Acks } else { Confirmed::DeviceDigest };
+    TransferReport { file, confirmed, device_size: verified.size, device_digests: verified.digests, traffic }
+}
+
+/// The accounts of earlier attempts, as the checkpoint carries them.
+fn spent_before(order: &Order) -> Traffic {
+    let kept = order.checkpoint.as_deref().and_then(Kept::read);
+    kept.map(|(checkpoint, _)| checkpoint.traffic).unwrap_or_default()
+}
+
+/// What ended before it began.
+fn ended(order: &Order, traffic: &Traffic) -> LinkEnd {
+    match *order.control.borrow() {
+        Control::Cancel => LinkEnd::Cancelled(*traffic),
+        Control::Go | Control::Park => LinkEnd::Parked(*traffic),
+    }
+}
+
+fn not_good(end: End, traffic: Traffic) -> LinkEnd {
+    match end {
+        End::Transfer(Ending::Failed(failure)) | End::Failed(failure) => {
+            LinkEnd::Failed { restart: failure.restart, failure: plain(failure), traffic }
+        }
+        End::Transfer(Ending::Cancelled) => LinkEnd::Cancelled(traffic),
+        End::Transfer(Ending::Parked) => LinkEnd::Parked(traffic),
+        End::Transfer(Ending::Good { .. }) | End::Answer(_) => {
+            let failure = Failure::new("PH9002", Class::Bug, "a machine ended as another kind of machine");
+            LinkEnd::Failed { failure, traffic, restart: false }
+        }
+    }
+}
+
+fn plain(failure: TransferFailure) -> Failure {
+    let plain = Failure::new(failure.code, failure.class, failure.message);
+    if failure.hint.is_empty() { plain } else { plain.hint(failure.hint) }
+}
+
+fn unplanned(error: &core::TransferError) -> Failure {
+    Failure::new("PH5107", Class::Permanent, chain(error))
+}
+
+fn unsubscribed(error: &BusError) -> Failure {
+    Failure::new("PH5103", Class::Transient, format!("cannot subscribe to the device's topics: {}", chain(error)))
+        .hint("check that the broker's access list lets this user subscribe to them")
+}
