@@ -12,6 +12,7 @@
 pub mod blob;
 pub mod bus;
 pub mod device;
+pub mod engine;
 pub mod link;
 pub mod plugin;
 pub mod store;

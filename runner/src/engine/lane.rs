@@ -1,0 +1,206 @@
+//! One run in the engine's hands: its decisions under way to the journal, its job, who watches it.
+
+use super::command::Reply;
+use super::handle::{EngineError, LiveView};
+use super::notes::Mailbox;
+use super::performer::{Control, Progress, RunContext};
+use crate::store::{Append, Mark, StoredCheckpoint, Token};
+use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// One run.
+pub(super) struct Lane {
+    pub(super) run: Run,
+    pub(super) context: Arc<RunContext>,
+    token: Token,
+    /// Facts handed to the writer.
+    appended: u64,
+    /// Handed to the writer and not durable, oldest first.
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) job: Option<LiveJob>,
+    pub(super) checkpoint: Option<StoredCheckpoint>,
+    /// Whether the checkpoint is newer than what the writer has.
+    unsaved: bool,
+    pub(super) wake_at: Option<WallTime>,
+    watchers: Option<watch::Sender<LiveView>>,
+    progress: Option<Progress>,
+    waiting: Option<String>,
+}
+
+/// What waits for an append to be durable.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) orders: Vec<(Order, Option<Stop>)>,
+    pub(super) replies: Vec<Reply<()>>,
+    pub(super) views: Vec<Reply<Option<LiveView>>>,
+    pub(super) watchers: Vec<Reply<Option<watch::Receiver<LiveView>>>>,
+}
+
+/// A job under way; dropped with it.
+pub(super) struct LiveJob {
+    pub(super) id: EffectId,
+    pub(super) ticket: u64,
+    pub(super) control: watch::Sender<Control>,
+    pub(super) abort: AbortHandle,
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Whether it was given a checkpoint.
+    pub(super) carried: bool,
+}
+
+impl Drop for LiveJob {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+impl Lane {
+    pub(super) fn new(run: Run, token: Token, appended: u64, checkpoint: Option<StoredCheckpoint>) -> Self {
+        let context = Arc::new(context(&run.state().created));
+        Self {
+            run,
+            context,
+            token,
+            appended,
+            pending: VecDeque::new(),
+            job: None,
+            checkpoint,
+            unsaved: false,
+            wake_at: None,
+            watchers: None,
+            progress: None,
+            waiting: None,
+        }
+    }
+
+    /// The next append: these facts, and the checkpoint where it is new.
+    pub(super) fn append(&mut self, facts: &[Record]) -> Append {
+        let expected = self.appended;
+        self.appended += facts.len() as u64;
+        let unsaved = std::mem::take(&mut self.unsaved);
+        Append {
+            run: self.context.id.clone(),
+            token: self.token,
+            expected,
+            facts: facts.iter().map(Record::encode).collect(),
+            checkpoint: self.checkpoint.clone().filter(|_| unsaved),
+            mark: if self.run.state().is_finished() { Mark::Finished } else { Mark::Unfinished },
+        }
+    }
+
+    /// Stops the job of this name, begun or not yet begun.
+    pub(super) fn stop(&mut self, id: &EffectId, stop: Stop) -> Option<u64> {
+        if let Some(job) = self.job.as_ref().filter(|job| job.id == *id) {
+            let control = match stop {
+                Stop::Park => Control::Park,
+                Stop::Cancel => Control::Cancel,
+            };
+            job.control.send_replace(control);
+            return Some(job.ticket);
+        }
+        let orders = self.pending.iter_mut().flat_map(|pending| &mut pending.orders);
+        for (order, wanted) in orders.filter(|(order, _)| order.id == *id) {
+            debug_assert_eq!(order.id, *id);
+            *wanted = Some(stop);
+        }
+        None
+    }
+
+    /// The checkpoint that a job of this step and round goes on from.
+    pub(super) fn checkpoint_for(&self, id: &EffectId) -> Option<Vec<u8>> {
+        let kept = self.checkpoint.as_ref()?;
+        let fits = kept.step == id.step && kept.round == id.round && !kept.bytes.is_empty();
+        fits.then(|| kept.bytes.clone())
+    }
+
+    pub(super) fn keep_checkpoint(&mut self, id: &EffectId, bytes: Vec<u8>) {
+        self.checkpoint = Some(StoredCheckpoint { step: id.step.clone(), round: id.round, bytes });
+        self.unsaved = true;
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// For people only.
+    pub(super) fn tell(&mut self, progress: Option<Progress>, waiting: Option<String>) {
+        self.progress = progress.or_else(|| self.progress.take());
+        self.waiting = waiting.map_or_else(|| self.waiting.take(), |text| Some(text).filter(|text| !text.is_empty()));
+    }
+
+    /// Nothing is told of a job that is over.
+    pub(super) fn forget_job(&mut self) -> Option<LiveJob> {
+        self.progress = None;
+        self.waiting = None;
+        self.job.take()
+    }
+
+    pub(super) fn view(&self, now: WallTime) -> LiveView {
+        LiveView { view: self.run.view(now), progress: self.progress.clone(), waiting: self.waiting.clone() }
+    }
+
+    pub(super) fn subscribe(&mut self, now: WallTime) -> watch::Receiver<LiveView> {
+        let view = self.view(now);
+        let watchers = self.watchers.get_or_insert_with(|| watch::Sender::new(view.clone()));
+        // While nobody watched, nothing was shown.
+        watchers.send_replace(view);
+        watchers.subscribe()
+    }
+
+    /// Answers those who want to see the run, as soon as all of it is durable.
+    pub(super) fn show(&mut self, mut pending: Pending, now: WallTime) {
+        if let Some(later) = self.pending.back_mut() {
+            later.views.append(&mut pending.views);
+            later.watchers.append(&mut pending.watchers);
+        }
+        for reply in pending.views {
+            // Who asked may have gone.
+            drop(reply.send(Ok(Some(self.view(now)))));
+        }
+        for reply in pending.watchers {
+            drop(reply.send(Ok(Some(self.subscribe(now)))));
+        }
+    }
+
+    /// Shows the run to those who watch, unless something of it is not durable yet.
+    pub(super) fn publish(&mut self, now: WallTime) {
+        if !self.pending.is_empty() || self.watchers.as_ref().is_none_or(|watchers| watchers.receiver_count() == 0) {
+            return;
+        }
+        let view = self.view(now);
+        if let Some(watchers) = &self.watchers {
+            watchers.send_replace(view);
+        }
+    }
+
+    /// Whether all of it is in the journal and nothing is under way.
+    pub(super) fn is_parked(&self) -> bool {
+        self.pending.is_empty() && self.job.is_none() && (self.run.is_parked() || self.run.state().is_finished())
+    }
+}
+
+impl Pending {
+    pub(super) fn refuse(self, error: impl Fn() -> EngineError) {
+        for reply in self.replies {
+            // Who asked may have gone.
+            let _ = reply.send(Err(error()));
+        }
+        for reply in self.views {
+            let _ = reply.send(Err(error()));
+        }
+        for reply in self.watchers {
+            let _ = reply.send(Err(error()));
+        }
+    }
+}
+
+fn context(created: &Created) -> RunContext {
+    RunContext {
+        id: created.run.clone(),
+        workflow: created.workflow.clone(),
+        codec: created.codec.clone(),
+        vars: created.vars.clone(),
+    }
+}

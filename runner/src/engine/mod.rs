@@ -1,0 +1,28 @@
+//! The engine: owns runs; carries out what `packhorse_core::run` decides, journal first.
+//!
+//! One thread with a large stack gathers what happens into events, decides, and hands facts to the journal's writer; effects begin when
+//! their facts are durable, as jobs on the runtime that the program gives.
+//!
+//! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes.
+//! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
+//! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands; `load`: taking runs from the journal.
+//! * `clock`: time that never goes back.
+//! * `world`: the real performer.
+
+mod actor;
+mod carry;
+mod clock;
+mod command;
+mod handle;
+mod lane;
+mod load;
+mod notes;
+mod performer;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use handle::*;
+pub use notes::NoteSender;
+pub use performer::*;
+pub use world::{Files, World};

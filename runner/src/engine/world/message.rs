@@ -1,0 +1,63 @@
+//! MQTT messages of workflows.
+
+use super::World;
+use crate::bus::{BusError, Message, Qos};
+use packhorse_core::effect::{MessageReply, MqttRequest, Outcome, PublishRequest, Reply};
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::transfer::Qos as RouteQos;
+
+impl World {
+    /// Queues the message; waits while the bus is full. What the broker does with it is not known (QoS 1 is one hop).
+    pub(super) async fn publish(&self, request: PublishRequest) -> Outcome {
+        let message = message(request);
+        loop {
+            match self.bus.publish(message.clone()) {
+                Ok(()) => return Ok(Reply::Done),
+                Err(BusError::Busy) => self.bus.ready().await,
+                Err(error) => return Err(refused(&error)),
+            }
+        }
+    }
+
+    /// Subscribes to the answer's topic, asks, and takes the first message that comes after that.
+    pub(super) async fn request(&self, request: MqttRequest) -> Outcome {
+        let topic = request.reply_topic.clone();
+        let answered = tokio::time::timeout(request.wait, async {
+            let mut answers = self.bus.subscribe(&topic, Qos::AtLeastOnce).await.map_err(|error| refused(&error))?;
+            self.publish(request.publish).await?;
+            loop {
+                match answers.recv().await {
+                    // A retained message is older than the question.
+                    Some(delivery) if delivery.message.retain => {}
+                    Some(delivery) => return Ok(delivery.message),
+                    None => return Err(refused(&BusError::Closed)),
+                }
+            }
+        });
+        match answered.await {
+            Ok(answer) => {
+                let answer = answer?;
+                Ok(Reply::Message(MessageReply { topic: answer.topic.to_string(), payload: answer.payload.to_vec() }))
+            }
+            Err(_) => {
+                let message = format!("no answer on {topic} within {:?}", request.wait);
+                Err(Failure::new("PH5301", Class::Transient, message)
+                    .hint("set `wait` longer, or look whether the other end listens"))
+            }
+        }
+    }
+}
+
+fn message(request: PublishRequest) -> Message {
+    let qos = match request.qos {
+        RouteQos::AtMostOnce => Qos::AtMostOnce,
+        RouteQos::AtLeastOnce => Qos::AtLeastOnce,
+    };
+    let message = Message::new(request.topic, request.payload).with_qos(qos);
+    if request.retain { message.retained() } else { message }
+}
+
+fn refused(error: &BusError) -> Failure {
+    let class = if matches!(error, BusError::Closed | BusError::Busy) { Class::Transient } else { Class::Permanent };
+    Failure::new("PH5302", class, chain(error))
+}

@@ -1,0 +1,124 @@
+//! The real performer: carries effects out over the bus, the file store, the key-value store and the link.
+//!
+//! * `transfer`: pushes, pulls, verifies
+//! * `message`: MQTT
+//! * `file`: the file store, local files, digests, and the index of what is stored
+
+mod file;
+mod message;
+mod transfer;
+
+pub use file::Files;
+
+use super::{Control, Job, JobEnd, Performer};
+use crate::blob::{BlobStore, Contents};
+use crate::bus::Bus;
+use crate::link::Link;
+use crate::plugin::Host;
+use crate::store::{BoxFuture, Journal, KeyValue, KvError};
+use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffic};
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::WallTime;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// Everything that effects reach.
+#[derive(Clone)]
+pub struct World {
+    /// MQTT.
+    pub bus: Arc<dyn Bus>,
+    /// The file store.
+    pub blobs: Arc<dyn BlobStore>,
+    /// File bytes through the cache.
+    pub contents: Arc<Contents>,
+    /// The key-value store of workflows.
+    pub values: Arc<dyn KeyValue>,
+    /// Objects: the plugins that runs are pinned to.
+    pub journal: Arc<dyn Journal>,
+    /// Codecs.
+    pub host: Host,
+    /// Transfers.
+    pub link: Arc<Link>,
+}
+
+impl Performer for World {
+    fn perform(&self, job: Job) -> BoxFuture<'static, JobEnd> {
+        let world = self.clone();
+        Box::pin(async move {
+            if let Effect::Transfer(request) = &job.effect {
+                let request = request.clone();
+                return world.transfer(job, request).await;
+            }
+            let mut control = job.control.clone();
+            let effect = job.effect.clone();
+            tokio::select! {
+                biased;
+                outcome = world.plain(&job, effect) => JobEnd::Outcome(outcome, Traffic::default()),
+                end = stopped(&mut control) => end,
+            }
+        })
+    }
+}
+
+impl World {
+    /// The effects that are over in a moment, or can be dropped in the middle and begun again.
+    async fn plain(&self, job: &Job, effect: Effect) -> Outcome {
+        match effect {
+            Effect::Transfer(_) => Err(Failure::new("PH9002", Class::Bug, "a transfer came as a plain effect")),
+            Effect::Publish(request) => self.publish(request).await,
+            Effect::Request(request) => self.request(request).await,
+            Effect::Kv(request) => self.operate(request).await,
+            Effect::Upload { file, ext } => self.files().upload(file, &ext).await,
+            Effect::Download { file, to } => self.files().download(file, &to).await,
+            Effect::BlobInfo { uri } => self.files().info(&uri).await,
+            Effect::BlobDelete { uri } => self.files().delete(&uri).await,
+            Effect::Digest { file } => self.files().digest(&file).await,
+            Effect::Log { level, message, fields } => {
+                let fields = serde_json::to_string(&fields).unwrap_or_default();
+                say(level, job, &message, &fields);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    async fn operate(&self, request: KvRequest) -> Outcome {
+        match self.values.operate(request, wall()).await {
+            Ok(value) => Ok(Reply::Value { value }),
+            Err(error @ (KvError::WrongType { .. } | KvError::NotAnInteger { .. })) => {
+                Err(Failure::new("PH7001", Class::Permanent, chain(&error)))
+            }
+            Err(error @ KvError::Store(_)) => Err(Failure::new("PH7002", Class::Transient, chain(&error))),
+        }
+    }
+
+    /// The file side alone.
+    pub fn files(&self) -> Files<'_> {
+        Files { blobs: self.blobs.as_ref(), contents: &self.contents, values: self.values.as_ref() }
+    }
+}
+
+fn say(level: LogLevel, job: &Job, message: &str, fields: &str) {
+    let (run, step) = (job.run.id.as_str(), job.id.step.as_str());
+    match level {
+        LogLevel::Debug => tracing::debug!(run, step, fields, "{message}"),
+        LogLevel::Info => tracing::info!(run, step, fields, "{message}"),
+        LogLevel::Warn => tracing::warn!(run, step, fields, "{message}"),
+        LogLevel::Error => tracing::error!(run, step, fields, "{message}"),
+    }
+}
+
+/// Resolves when the job is told to stop: it can be begun again as a whole.
+async fn stopped(control: &mut watch::Receiver<Control>) -> JobEnd {
+    let wish = control.wait_for(|control| *control != Control::Go).await.map(|control| *control);
+    match wish {
+        Ok(Control::Cancel) => JobEnd::Cancelled(Traffic::default()),
+        _ => JobEnd::Parked(Traffic::default()),
+    }
+}
+
+/// The wall clock.
+pub(super) fn wall() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
