@@ -9,10 +9,14 @@
 //! * `device`: the simulated device
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
+pub mod app;
 pub mod blob;
 pub mod bus;
+pub mod cli;
 pub mod device;
 pub mod engine;
 pub mod link;
 pub mod plugin;
+pub mod serve;
+pub mod settings;
 pub mod store;

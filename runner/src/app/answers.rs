@@ -1,0 +1,120 @@
+//! What the control socket answers.
+
+use crate::engine::{EngineError, EngineHandle, LiveView};
+use crate::serve::control::{Answerer, Question};
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::RunId;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Runs that an abbreviated id is looked for among.
+const SEARCHED: usize = 10_000;
+
+/// Answers questions by asking the engine.
+pub(super) fn answerer(engine: EngineHandle) -> Answerer {
+    Arc::new(move |question| {
+        let engine = engine.clone();
+        Box::pin(async move { answer(&engine, question).await })
+    })
+}
+
+/// Answers one question.
+pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, Failure> {
+    match question {
+        Question::List { all, limit } => {
+            let runs = engine.list(if all { limit } else { SEARCHED }).await.map_err(|error| failure(&error))?;
+            let items = runs.into_iter().filter(|run| all || !run.view.status.is_final()).take(limit);
+            Ok(json!({ "items": items.collect::<Vec<_>>() }))
+        }
+        Question::Show { run } => {
+            let run = find(engine, &run).await?;
+            view(engine, &run).await
+        }
+        Question::Explain { subject } => explain(engine, &subject).await,
+        Question::Cancel { run, reason } => {
+            let run = find(engine, &run).await?;
+            let reason = (!reason.is_empty()).then_some(reason);
+            let before = view(engine, &run).await?;
+            engine.cancel(&run, reason).await.map_err(|error| failure(&error))?;
+            Ok(view(engine, &run).await.unwrap_or_else(|_| asked(before, "cancelling")))
+        }
+        Question::Pause { run } => {
+            let run = find(engine, &run).await?;
+            let before = view(engine, &run).await?;
+            engine.pause(&run).await.map_err(|error| failure(&error))?;
+            Ok(view(engine, &run).await.unwrap_or_else(|_| asked(before, "paused")))
+        }
+    }
+}
+
+/// A run that was told something and ended with its process before it could be looked at again.
+fn asked(mut view: Value, status: &str) -> Value {
+    if let Some(told) = view.get_mut("status") {
+        *told = Value::String(status.to_owned());
+    }
+    view
+}
+
+/// Runs that concern a device, or the one run.
+async fn explain(engine: &EngineHandle, subject: &str) -> Result<Value, Failure> {
+    if subject.starts_with("run_") {
+        let run = find(engine, subject).await?;
+        return Ok(json!({ "items": [view(engine, &run).await?] }));
+    }
+    let runs = engine.list(SEARCHED).await.map_err(|error| failure(&error))?;
+    let items: Vec<LiveView> = runs.into_iter().filter(|run| concerns(run, subject)).take(20).collect();
+    Ok(json!({ "items": items }))
+}
+
+fn concerns(run: &LiveView, device: &str) -> bool {
+    run.view.unfinished.as_ref().and_then(|unfinished| unfinished.device.as_deref()) == Some(device)
+}
+
+async fn view(engine: &EngineHandle, run: &RunId) -> Result<Value, Failure> {
+    let view = engine.view(run).await.map_err(|error| failure(&error))?;
+    serde_json::to_value(view).map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
+}
+
+/// A run by its id or an unambiguous beginning of it.
+pub async fn find(engine: &EngineHandle, text: &str) -> Result<RunId, Failure> {
+    if let Ok(run) = text.parse() {
+        return Ok(run);
+    }
+    let runs = engine.list(SEARCHED).await.map_err(|error| failure(&error))?;
+    one(text, runs.into_iter().map(|run| run.view.run))
+}
+
+/// The only one of `runs` that begins with `text` (with or without `run_`).
+pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failure> {
+    let start = format!("run_{}", text.trim_start_matches("run_").to_ascii_uppercase());
+    let mut found = runs.filter(|run| run.as_str().starts_with(&start));
+    match (found.next(), found.next()) {
+        (Some(run), None) => Ok(run),
+        (None, _) => Err(Failure::new("PH8003", Class::Permanent, format!("no run begins with {text}"))
+            .hint("`packhorse ps -a` lists them")),
+        (Some(_), Some(_)) => {
+            Err(Failure::new("PH8003", Class::Permanent, format!("more than one run begins with {text}"))
+                .hint("give more of its id"))
+        }
+    }
+}
+
+fn failure(error: &EngineError) -> Failure {
+    let (code, class) = match error {
+        EngineError::Unknown(_) => ("PH8003", Class::Permanent),
+        EngineError::Refused { .. } => ("PH8004", Class::Permanent),
+        EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
+        EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),
+    };
+    Failure::new(code, class, chain(error))
+}
+
+/// The performer of a process that only looks: it must never be asked to do anything.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl crate::engine::Performer for Nobody {
+    fn perform(&self, _job: crate::engine::Job) -> crate::store::BoxFuture<'static, crate::engine::JobEnd> {
+        Box::pin(async { crate::engine::JobEnd::Parked(packhorse_core::effect::Traffic::default()) })
+    }
+}

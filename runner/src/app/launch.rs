@@ -1,0 +1,238 @@
+//! From a workflow file and inputs to a run: everything that can be wrong is found before a service starts.
+
+use super::App;
+use crate::app::exit::Stop;
+use crate::engine::{NewRun, new_run_id};
+use crate::plugin::{Host, Plugin};
+use crate::settings::Settings;
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::{CodecPin, Created, RunId};
+use packhorse_core::workflow::expr::Scope;
+use packhorse_core::workflow::{self, Workflow};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of a source that are read: well above what a workflow may have.
+const SOURCE: u64 = 1 << 20;
+/// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
+const LARGE_STACK: usize = 64 << 20;
+
+/// What a person asked to run.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// A path or a name.
+    pub workflow: String,
+    /// `-i`.
+    pub inputs: BTreeMap<String, String>,
+    /// `--codec`.
+    pub codec: Option<String>,
+    /// `--var`.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// A run that only waits for its files to be looked at.
+pub struct Prepared {
+    workflow: Arc<Workflow>,
+    source: Vec<u8>,
+    inputs: Map<String, Value>,
+    /// Inputs that are files, as written.
+    files: Vec<(String, String)>,
+    vars: BTreeMap<String, String>,
+    plugin: Option<Arc<Plugin>>,
+}
+
+/// Checks workflow, inputs and codec. Nothing is started and nothing written.
+pub async fn prepare(launch: Launch, settings: &Settings, host: &Host) -> Result<Prepared, Stop> {
+    let path = find_workflow(&launch.workflow, &settings.workflows)?;
+    let source = read_workflow(&path).map_err(|error| unreadable(&path, &error))?;
+    let name = path.display().to_string();
+    let text = source.clone();
+    let (workflow, inputs, files, codec, vars) = with_large_stack(move || resolve(&text, &name, launch)).await??;
+    for (_, file) in &files {
+        readable(file)?;
+    }
+    let plugin = match codec {
+        Some(codec) => Some(load(host, codec).await?),
+        None => None,
+    };
+    if let (Some(plugin), Some(device)) = (&plugin, inputs.get("device").and_then(Value::as_str)) {
+        let pairs = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
+    }
+    Ok(Prepared { workflow: Arc::new(workflow), source, inputs, files, vars, plugin })
+}
+
+/// Reads a workflow's source: a regular file, and no more of it than shows that it is too big.
+pub fn read_workflow(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut source = Vec::new();
+    std::fs::File::open(path)?.take(SOURCE).read_to_end(&mut source)?;
+    Ok(source)
+}
+
+/// Looks at the files, keeps the codec's bytes, and starts the run.
+pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
+    for (input, text) in &prepared.files {
+        let file = app.world.files().pin(text).await.map_err(|failure| input_failure(input, failure))?;
+        let value = serde_json::to_value(file).map_err(|error| Stop::bug(error.to_string()))?;
+        prepared.inputs.insert(input.clone(), value);
+    }
+    let codec = match &prepared.plugin {
+        Some(plugin) => Some(keep(app, plugin).await?),
+        None => None,
+    };
+    let device = device(&prepared.inputs);
+    let created = Created {
+        run: new_run_id(),
+        workflow: prepared.workflow.name.clone(),
+        digest: prepared.workflow.digest.clone(),
+        engine: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: prepared.inputs,
+        device,
+        vars: prepared.vars,
+        codec,
+    };
+    let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
+    app.engine.start(new).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
+}
+
+type Resolved = (Workflow, Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);
+
+fn resolve(source: &[u8], name: &str, launch: Launch) -> Result<Resolved, Stop> {
+    let workflow = workflow::check(source, name).map_err(|problems| rendered(&problems))?;
+    let resolved = workflow.resolve_inputs(&launch.inputs).map_err(|failures| bad_inputs(&workflow, &failures))?;
+    let (inputs, files) = (resolved.values, resolved.files);
+    let mut scope = Scope::new();
+    scope.insert("device".to_owned(), device(&inputs));
+    scope.insert("inputs".to_owned(), Value::Object(inputs.clone()));
+    let text = |value: Value, what: &str| match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        other => Err(Stop::usage("PH2003", format!("{what} came out as {other}, which is no text"))),
+    };
+    let codec = match (launch.codec, &workflow.codec) {
+        (Some(codec), _) => Some(codec),
+        (None, Some(template)) => Some(text(template.resolve(&scope).map_err(refused)?, "codec")?),
+        (None, None) => None,
+    };
+    let mut vars = BTreeMap::new();
+    for (name, template) in &workflow.vars {
+        vars.insert(name.clone(), text(template.resolve(&scope).map_err(refused)?, &format!("vars.{name}"))?);
+    }
+    vars.extend(launch.vars);
+    Ok((workflow, inputs, files, codec, vars))
+}
+
+/// The root `device` of expressions: until devices are registered, just its id.
+fn device(inputs: &Map<String, Value>) -> Value {
+    inputs.get("device").map_or(Value::Null, |id| json!({ "id": id }))
+}
+
+/// A workflow by path, or by name in the workflows folder.
+pub fn find_workflow(text: &str, folder: &Path) -> Result<PathBuf, Stop> {
+    let path = PathBuf::from(text);
+    if text.contains('/') || path.extension().is_some() || path.is_file() {
+        return if path.is_file() { Ok(path) } else { Err(missing(text)) };
+    }
+    let named = folder.join(format!("{text}.yaml"));
+    if named.is_file() {
+        return Ok(named);
+    }
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".yaml").map(ToOwned::to_owned))
+        .collect();
+    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    let message = format!("there is no workflow {text} in {}; {known}", folder.display());
+    Err(Stop::usage("PH2002", message).hint("give the path of a file, or another folder with --workflows"))
+}
+
+/// Runs a function on a thread with a stack that every accepted expression fits in.
+pub async fn with_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("expressions".to_owned()).stack_size(LARGE_STACK);
+    thread
+        .spawn(move || drop(sender.send(work())))
+        .map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))?;
+    receiver.await.map_err(|_| Stop::bug("the thread for expressions stopped"))
+}
+
+async fn load(host: &Host, codec: String) -> Result<Arc<Plugin>, Stop> {
+    let host = host.clone();
+    let loaded = tokio::task::spawn_blocking(move || host.load(&codec)).await;
+    loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
+}
+
+async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
+    let pin = CodecPin {
+        name: plugin.name().to_owned(),
+        version: plugin.version().to_owned(),
+        digest: plugin.digest().to_owned(),
+    };
+    let (journal, bytes, digest) = (Arc::clone(&app.world.journal), plugin.bytes(), pin.digest.clone());
+    let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes)).await;
+    kept.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::unavailable("PH7002", chain(&error)))?;
+    Ok(pin)
+}
+
+/// A local file must be readable before anything starts; others are looked for later.
+fn readable(text: &str) -> Result<(), Stop> {
+    if ["fastdfs:", "md5:", "sha256:"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(());
+    }
+    let path = Path::new(text.strip_prefix("file:").unwrap_or(text));
+    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
+    let about = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !about.is_file() {
+        return Err(Stop::usage("PH2004", format!("{} is not a regular file", path.display())));
+    }
+    std::fs::File::open(path).map(drop).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
+    Stop::usage("PH2004", format!("cannot read {}: {error}", path.display()))
+        .hint("check the path and its rights; relative paths count from here")
+}
+
+fn missing(text: &str) -> Stop {
+    Stop::usage("PH2002", format!("there is no workflow file {text}"))
+        .hint("check the path; a bare name is looked for in the workflows folder")
+}
+
+fn rendered(problems: &workflow::Problems) -> Stop {
+    let mut stop = Stop::usage("PH2001", format!("{} has {} problem(s)", problems.file(), problems.count()));
+    stop.rendered = Some(problems.to_string());
+    stop
+}
+
+fn bad_inputs(workflow: &Workflow, failures: &[Failure]) -> Stop {
+    let mut stop = Stop::usage("PH2005", format!("workflow {} cannot run with these inputs", workflow.name));
+    let lines = failures.iter().map(|failure| {
+        let hint = failure.hint.as_ref().map_or_else(String::new, |hint| format!("\n  help: {hint}"));
+        format!("error[{}]: {}{hint}\n", failure.code, failure.message)
+    });
+    stop.rendered = Some(lines.collect());
+    stop
+}
+
+fn refused(failure: Failure) -> Stop {
+    Stop { exit: crate::app::exit::Exit::Usage, failure, rendered: None }
+}
+
+fn input_failure(input: &str, failure: Failure) -> Stop {
+    let exit = if failure.class == Class::Permanent {
+        crate::app::exit::Exit::Usage
+    } else {
+        crate::app::exit::Exit::Unavailable
+    };
+    let message = format!("input {input}: {}", failure.message);
+    Stop { exit, failure: Failure { message, ..failure }, rendered: None }
+}

@@ -1,0 +1,21 @@
+//! The only place where adapters are built and put together.
+//!
+//! * `exit`: exit codes, and the errors that end the program
+//! * `services`: embedded servers
+//! * `start`: a whole process around one data folder
+//! * `launch`: from a workflow file and inputs to a run
+//! * `answers`: what the control socket answers
+//! * `trial`: a whole transfer in memory, for `plugin test`
+
+mod answers;
+pub mod exit;
+mod launch;
+mod services;
+mod start;
+mod trial;
+
+pub use answers::{Nobody, answer, find, one};
+pub use launch::{Launch, Prepared, find_workflow, launch, prepare, read_workflow, with_large_stack};
+pub use services::{SERVICES, Services, broker, start_fastdfs};
+pub use start::{App, OWNER, STORE, compile, connect, host, open_store};
+pub use trial::trial;

@@ -1,0 +1,394 @@
+//! The command line as written: every command, flag and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Runs YAML transfer workflows between a platform and its devices over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "packhorse", version, max_term_width = 110, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 succeeded, 1 the run failed, 2 usage or invalid input, 3 cancelled, 5 timed out, \
+    6 paused for a person,\n69 a service or port, 70 a bug of ours, 130/143 interrupted (state kept).\n\
+    Begin with `packhorse demo`, then `packhorse help transfer.push`."
+)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How results are written to stdout; logs and progress go to stderr.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// No progress bars, only results and errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More log lines: -v tells each step, -vv each transfer's inner life. `PACKHORSE_LOG` sets a filter.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs one workflow now, in this terminal, and waits for its end.
+    Run(RunArgs),
+    /// Goes on with a run that was interrupted.
+    Resume(ResumeArgs),
+    /// Lists runs, newest first.
+    Ps(PsArgs),
+    /// Shows one run: its steps, outputs and traffic.
+    Show(RunRef),
+    /// Tells why a run waits, what is known of a device, or what a code means.
+    Explain(ExplainArgs),
+    /// Cancels a run: it ends at a packet boundary, tells the device where its protocol can, and runs `finally`.
+    Cancel(CancelArgs),
+    /// Pauses a run at the next packet boundary; `packhorse resume` goes on.
+    Pause(RunRef),
+    /// Checks workflow files and reports every problem with its place.
+    Validate(ValidateArgs),
+    /// Prints the JSON Schema of workflows, for editors.
+    Schema,
+    /// Explains a primitive (`transfer.push`), or a command.
+    Help(HelpArgs),
+    /// Builds, inspects and tests codecs.
+    Plugin(PluginArgs),
+    /// A simulated device for any codec that has a device side.
+    Device(DeviceArgs),
+    /// The FastDFS side.
+    Fastdfs(FastdfsArgs),
+    /// The embedded MQTT broker alone.
+    Broker(BrokerArgs),
+    /// Everything embedded: three workflows over a lossy link, one kill and resume.
+    Demo(DemoArgs),
+    /// Prints a completion script.
+    Completions(CompletionsArgs),
+}
+
+/// Where things are; shared by the commands that run workflows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Services and folders")]
+pub(super) struct ServiceArgs {
+    /// `embedded`, `embedded://HOST:PORT`, `mqtt://[USER:PASSWORD@]HOST[:PORT]` or `mqtts://…`.
+    #[arg(long, env = "PACKHORSE_MQTT", value_name = "URL", hide_env_values = true)]
+    pub mqtt: Option<String>,
+    /// `embedded` or `embedded://HOST:PORT` (the tracker's), or trackers: `HOST:22122,…`.
+    #[arg(long, env = "PACKHORSE_FASTDFS", value_name = "ADDRESS")]
+    pub fastdfs: Option<String>,
+    /// `embedded`: the data folder's own key-value store.
+    #[arg(long, env = "PACKHORSE_REDIS", value_name = "URL", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// Where runs, the spool and embedded files are kept.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where codecs lie: NAME.wasm, NAME@VERSION.wasm.
+    #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// Where workflows are looked for by name.
+    #[arg(long, env = "PACKHORSE_WORKFLOWS", value_name = "DIR")]
+    pub workflows: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// A file, or the name of a workflow in the workflows folder.
+    pub workflow: String,
+    /// An input of the workflow; a `file` input takes a path, `fastdfs:ID`, `md5:HEX` or `sha256:HEX`.
+    #[arg(short, long = "input", value_name = "KEY=VALUE", value_parser = pair)]
+    pub input: Vec<(String, String)>,
+    /// Another codec than the workflow names.
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub codec: Option<String>,
+    /// A variable for the codec.
+    #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
+    pub vars: Vec<(String, String)>,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// Its id, or an unambiguous beginning of it; without one, the only unfinished run.
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+}
+
+/// `ps`.
+#[derive(Debug, Args)]
+pub(super) struct PsArgs {
+    /// Finished runs too.
+    #[arg(short, long)]
+    pub all: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// A run, by id.
+#[derive(Debug, Args)]
+pub(super) struct RunRef {
+    /// Its id, or an unambiguous beginning of it.
+    pub run: String,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// A run id, a device id, or a code such as PH5101.
+    pub subject: String,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    #[command(flatten)]
+    pub run: RunRef,
+    /// Why, for the journal.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// Files or folders; without any, the workflows folder.
+    pub paths: Vec<PathBuf>,
+    /// The folder for names.
+    #[arg(long, env = "PACKHORSE_WORKFLOWS", value_name = "DIR")]
+    pub workflows: Option<PathBuf>,
+}
+
+/// `help`.
+#[derive(Debug, Args)]
+pub(super) struct HelpArgs {
+    /// A primitive, a command, or `exit-codes`; without one, the list of both.
+    pub topic: Option<String>,
+}
+
+/// `plugin`.
+#[derive(Debug, Args)]
+pub(super) struct PluginArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PluginCommand,
+}
+
+/// The commands of `plugin`.
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Builds Rust codecs to NAME.wasm in the plugins folder.
+    Build {
+        /// Folders of crates; without any, every crate in the plugins folder.
+        paths: Vec<PathBuf>,
+        /// Where the .wasm files go.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+    /// Shows what a codec is: contract version, imports, topics, modes, limits, digest.
+    Inspect {
+        /// A name or a path to a .wasm file.
+        plugin: String,
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+    /// Runs a codec's golden vectors, round trips, random bytes and a whole transfer over a lossy link.
+    Test {
+        /// Names or paths; without any, every codec that is there.
+        plugins_named: Vec<String>,
+        /// The plugins folder; vectors lie in NAME/vectors/ below it.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+        /// Another folder with vectors.
+        #[arg(long, value_name = "DIR")]
+        vectors: Option<PathBuf>,
+        /// Random inputs to each side.
+        #[arg(long, default_value_t = 20_000)]
+        random: u32,
+        /// Seed of everything random.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Lists the codecs that can be named.
+    List {
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+}
+
+/// `device`.
+#[derive(Debug, Args)]
+pub(super) struct DeviceArgs {
+    /// Which codec it speaks.
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub codec: String,
+    /// Device id.
+    #[arg(long)]
+    pub id: String,
+    /// Where it stores what it gets and has what it serves.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The broker; `embedded` is not one here.
+    #[arg(
+        long,
+        env = "PACKHORSE_MQTT",
+        default_value = "mqtt://127.0.0.1:1883",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub mqtt: String,
+    /// The plugins folder.
+    #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// A variable for the codec.
+    #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
+    pub vars: Vec<(String, String)>,
+    #[command(flatten)]
+    pub faults: FaultArgs,
+}
+
+/// Faults that a simulated device injects. Shares are from 0 to 1.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Faults (each message, from 0 to 1)")]
+pub(super) struct FaultArgs {
+    /// Lost, in each direction independently.
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub loss: Option<f64>,
+    /// Lost on the way from the device.
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub loss_up: Option<f64>,
+    /// Lost on the way to the device.
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub loss_down: Option<f64>,
+    /// Delivered twice.
+    #[arg(long, value_name = "P", value_parser = share, default_value_t = 0.0)]
+    pub duplicate: f64,
+    /// Overtaken by later ones.
+    #[arg(long, value_name = "P", value_parser = share, default_value_t = 0.0)]
+    pub reorder: f64,
+    /// One byte changed.
+    #[arg(long, value_name = "P", value_parser = share, default_value_t = 0.0)]
+    pub corrupt: f64,
+    /// Restarts, losing what is not on disk, after about so many seconds, again and again.
+    #[arg(long, value_name = "SECONDS")]
+    pub restart_every: Option<f64>,
+    /// Seed of the faults.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `fastdfs`.
+#[derive(Debug, Args)]
+pub(super) struct FastdfsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: FastdfsCommand,
+}
+
+/// The commands of `fastdfs`.
+#[derive(Debug, Subcommand)]
+pub(super) enum FastdfsCommand {
+    /// The embedded tracker and storage alone.
+    Serve {
+        /// Address of the tracker.
+        #[arg(long, default_value = "127.0.0.1:22122", value_name = "HOST:PORT")]
+        tracker: String,
+        /// Address of the storage.
+        #[arg(long, default_value = "127.0.0.1:23000", value_name = "HOST:PORT")]
+        storage: String,
+        /// Where files are kept.
+        #[arg(long, default_value = ".packhorse/fastdfs", value_name = "DIR")]
+        path: PathBuf,
+        /// Name of the group.
+        #[arg(long, default_value = "group1")]
+        group: String,
+        /// When file bytes are forced to the disk.
+        #[arg(long, value_enum, default_value_t = Fsync::Close)]
+        fsync: Fsync,
+    },
+}
+
+/// When file bytes are forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Fsync {
+    /// When the system likes.
+    Never,
+    /// Before an upload or append is answered.
+    Close,
+    /// After each write.
+    Always,
+}
+
+/// `broker`.
+#[derive(Debug, Args)]
+pub(super) struct BrokerArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
+    pub listen: String,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Size of the generated image in MiB.
+    #[arg(long, default_value_t = 3)]
+    pub size: u32,
+    /// Messages lost in each direction, from 0 to 1.
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub loss: f64,
+    /// Seed of image and faults.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Keeps the demo's folder and prints where it is.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// For which shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    if key.is_empty() { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("{value} is not between 0 and 1")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

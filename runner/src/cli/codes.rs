@@ -1,0 +1,184 @@
+//! What stable codes and reasons mean: for `explain`. Codes are never reused.
+
+use packhorse_core::run::Reason;
+use packhorse_core::workflow;
+use std::fmt;
+
+/// A code with its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Code {
+    pub(super) code: &'static str,
+    pub(super) means: &'static str,
+    pub(super) advice: &'static str,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.means)?;
+        if self.advice.is_empty() { Ok(()) } else { write!(formatter, "\n  what to do: {}", self.advice) }
+    }
+}
+
+/// Looks a code up; case does not matter.
+pub(super) fn find(text: &str) -> Option<Code> {
+    let asked = text.to_ascii_uppercase();
+    let own =
+        CODES.iter().find(|(code, _, _)| *code == asked).map(|&(code, means, advice)| Code { code, means, advice });
+    own.or_else(|| {
+        let &(code, means) = workflow::codes::CODES.iter().find(|(code, _)| *code == asked)?;
+        Some(Code {
+            code,
+            means,
+            advice: "mend the file where the message points; `packhorse validate` checks it again",
+        })
+    })
+}
+
+/// What a reason means for whoever waits.
+pub(super) const fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotStarted => "it has been accepted and not begun",
+        Reason::Working => "a step is at work; nothing needs to be done",
+        Reason::Pausing => "it was asked to pause and stops at the next packet boundary",
+        Reason::TimingOut => "its time is over and the step is being stopped",
+        Reason::OnFailure => "a step has failed and `on_failure` is at work",
+        Reason::Finally => "`finally` is at work",
+        Reason::Sleeping => "a `sleep` is durable: it goes on after a restart too",
+        Reason::Backoff => "an attempt has failed; the next one comes by itself",
+        Reason::DeviceOffline => "the device cannot be reached; no attempt is lost meanwhile, and it goes on by itself",
+        Reason::Parked => "no process works on it: `packhorse resume RUN` goes on where it stopped",
+        Reason::PauseAsked => "somebody paused it: `packhorse resume RUN` goes on",
+        Reason::OperatorNeeded => {
+            "a person must mend something first: the message says what; then `packhorse resume RUN`"
+        }
+        Reason::AttemptsExhausted => "all attempts have failed: `packhorse resume RUN` begins them anew",
+        Reason::StepFailed => "a step that pauses the run has failed: `packhorse resume RUN` tries it again",
+        Reason::Stopping => "it is being cancelled and the step has not stopped yet",
+        Reason::CleaningUp => "it is being cancelled and `finally` is at work",
+    }
+}
+
+/// Code, meaning, advice.
+const CODES: &[(&str, &str, &str)] = &[
+    (
+        "PH1001",
+        "a port that an embedded service needs is taken",
+        "stop the other program, or take a free port: --mqtt embedded://127.0.0.1:0",
+    ),
+    ("PH1002", "an embedded service cannot start", "the message names the address and the system's reason"),
+    ("PH1003", "the data folder cannot be used", "check its rights, its disk and the room on it"),
+    (
+        "PH1004",
+        "another process owns the data folder",
+        "use `ps`, `show`, `explain`, `cancel` beside it, or another --data",
+    ),
+    ("PH1005", "the broker's URL cannot be read", "write mqtt://[USER:PASSWORD@]HOST[:PORT] or mqtts://…"),
+    (
+        "PH1006",
+        "the broker cannot be reached, or refuses",
+        "check address, user and password; or leave --mqtt out for the embedded one",
+    ),
+    (
+        "PH1007",
+        "a setting cannot be used",
+        "the message names it; flags come before variables, these before packhorse.yaml",
+    ),
+    (
+        "PH2001",
+        "a workflow file has problems",
+        "each is listed with its place; `packhorse validate FILE` lists them again",
+    ),
+    ("PH2002", "there is no such workflow", "give a path, or a name from the workflows folder"),
+    ("PH2003", "an expression for codec or vars gave no text", "make it a string"),
+    ("PH2004", "a file cannot be read", "check the path and its rights"),
+    ("PH2005", "the inputs do not fit the workflow", "the message lists what each input takes"),
+    ("PH2006", "there is no such help topic", "`packhorse help` lists them"),
+    ("PH4011", "no stored file is known by this digest", "give a path or a fastdfs: id"),
+    (
+        "PH4012",
+        "a downloaded file is not what the store said",
+        "it is tried again; if it repeats, the stored file is damaged",
+    ),
+    ("PH4013", "a local file cannot be used", "check the path and its rights"),
+    ("PH4101", "the file store has no such file", "it was deleted, or the id is wrong"),
+    ("PH4102", "the file store cannot be reached", "it is tried again; check the tracker's address"),
+    ("PH4103", "the file store refused an operation", "the message holds its status"),
+    ("PH4104", "the file store has no room", "make room, then `packhorse resume`"),
+    ("PH4105", "this is no uri of a file", "`file:/absolute/path` or `fastdfs:group1/M00/…`"),
+    ("PH4106", "a local file cannot be read", "check the path and its rights, then `packhorse resume`"),
+    (
+        "PH4107",
+        "source changed: the file is another one than when the run was created",
+        "start a new run for the new file",
+    ),
+    ("PH4108", "bytes from the file store are damaged", "store the file again"),
+    (
+        "PH5001",
+        "the device holds another file than was sent, by its own digest",
+        "the next attempt sends it whole; if it repeats, storage or codec is at fault",
+    ),
+    ("PH5002", "the device refused the file", "its words are in the message"),
+    ("PH5003", "the device has no room for the file", "free room on the device"),
+    ("PH5004", "the device gave the transfer up", "its words are in the message"),
+    ("PH5005", "the device reports a failure of its own", "its words are in the message"),
+    (
+        "PH5006",
+        "the device contradicts itself: sizes that change, bytes beyond the end",
+        "the device's firmware or the codec is at fault",
+    ),
+    ("PH5007", "the device asks without end", "its firmware takes no notice of the answers; look at what it gets"),
+    ("PH5008", "the file is larger than may be taken", "the message names both sizes"),
+    (
+        "PH5009",
+        "the file that came does not have the digest that the device told",
+        "it is kept in DATA/quarantine and was not published",
+    ),
+    ("PH5010", "the codec says that the transfer cannot go on", "its words are in the message"),
+    ("PH5011", "the codec has no words for something that its mode needs", "send it to the codec's vendor"),
+    ("PH5012", "the device's file became another one too often", "pull it when the device does not write to it"),
+    ("PH5013", "packet after packet arrives damaged or cannot be read", "look at the link, or at the codec's version"),
+    ("PH5101", "packet size, window or message limit do not fit codec and broker", "both numbers are in the message"),
+    ("PH5103", "the device's topics cannot be subscribed to", "check the broker's access list"),
+    ("PH5104", "the spool cannot be written", "make room under the data folder, then `packhorse resume`"),
+    ("PH5105", "this codec cannot ask a device what it holds", "leave transfer.verify out"),
+    ("PH5106", "this codec cannot move files that way", "`packhorse plugin inspect` tells what it can"),
+    ("PH5107", "the transfer cannot begin", "the message says why"),
+    ("PH5301", "no answer came in time", "set `wait` longer, or look whether the other end listens"),
+    ("PH5302", "a message was refused", "the message says by whom and why"),
+    ("PH6001", "the codec trapped three times", "its last words are in the message; send them to its vendor"),
+    ("PH6002", "the codec cannot be loaded or refuses the transfer", "its words are in the message"),
+    ("PH6003", "the codec's message has no topic", "send it to the codec's vendor"),
+    ("PH6004", "the workflow names no codec", "write `codec: NAME`, or run it with --codec NAME"),
+    ("PH6005", "the codec that the run is pinned to is gone", "start a new run"),
+    (
+        "PH6006",
+        "a codec cannot be found, built or read",
+        "the message says which; `packhorse plugin list` lists what there is",
+    ),
+    ("PH7001", "a key holds another kind of value", "use another key"),
+    ("PH7002", "the store cannot do it now", "it is tried again; look at the disk"),
+    ("PH8001", "the process that owns the data folder does not answer", "is it stopped? Look at its terminal"),
+    ("PH8002", "a question to the control socket cannot be read", "use the same version of packhorse on both sides"),
+    ("PH8003", "there is no such run or device, or more than one", "`packhorse ps -a` lists runs"),
+    ("PH8004", "the run cannot do that now", "`packhorse show RUN` tells its status"),
+    ("PH8005", "a run's journal cannot be read", "use the version of packhorse that wrote it"),
+    ("PH9001", "a bug of ours", "please report it with the message"),
+    ("PH9002", "a bug of ours", "please report it with the message"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_found_in_any_case() {
+        let mut codes: Vec<_> = CODES.iter().map(|(code, _, _)| code).collect();
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+        assert_eq!(find("ph4107").map(|code| code.code), Some("PH4107"));
+        assert!(find("PH0207").is_some(), "codes of workflows are known too");
+        assert!(find("run_x").is_none());
+    }
+}

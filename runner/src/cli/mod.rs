@@ -1,0 +1,115 @@
+//! The command line: what was typed, carried out, and told.
+//!
+//! * `args`: every command and flag
+//! * `run`: `run`, `resume`; `follow`: progress of a run; `print`: results
+//! * `ask`: `ps show explain cancel pause`; `codes`: what codes and reasons mean
+//! * `check`: `validate schema help`
+//! * `plugin`, `device`, `serve` (`fastdfs serve`, `broker`), `demo`
+
+mod args;
+mod ask;
+mod check;
+mod codes;
+mod demo;
+mod device;
+mod follow;
+mod plugin;
+mod print;
+mod run;
+mod serve;
+mod signals;
+
+use crate::app::exit::{Exit, Stop};
+use args::{Cli, Command, FastdfsCommand};
+use clap::{CommandFactory as _, Parser as _};
+
+/// Carries out what the process was started with.
+pub async fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Succeeded };
+        }
+    };
+    start_log(cli.verbose);
+    let output = cli.output;
+    match dispatch(cli).await {
+        Ok(exit) => exit,
+        Err(stop) => {
+            print::stop(&stop, output);
+            stop.exit
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
+    let show = print::Show { output: cli.output, quiet: cli.quiet };
+    match cli.command {
+        Command::Run(args) => run::run(args, show).await,
+        Command::Resume(args) => run::resume(args, show).await,
+        Command::Ps(args) => ask::ps(args, show).await,
+        Command::Show(args) => ask::show(args, show).await,
+        Command::Explain(args) => ask::explain(args, show).await,
+        Command::Cancel(args) => ask::cancel(args, show).await,
+        Command::Pause(args) => ask::pause(args, show).await,
+        Command::Validate(args) => check::validate(args, show).await,
+        Command::Schema => check::schema(),
+        Command::Help(args) => check::help(args),
+        Command::Plugin(args) => plugin::plugin(args, show).await,
+        Command::Device(args) => device::device(args, show).await,
+        Command::Fastdfs(args) => {
+            let FastdfsCommand::Serve { .. } = &args.command;
+            serve::fastdfs(args.command, show).await
+        }
+        Command::Broker(args) => serve::broker(&args.listen, show).await,
+        Command::Demo(args) => demo::demo(args, show).await,
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "packhorse", &mut std::io::stdout());
+            Ok(Exit::Succeeded)
+        }
+    }
+}
+
+/// Logs go to stderr: warnings, with `-v` info, with `-vv` everything of ours; `PACKHORSE_LOG` (or `RUST_LOG`) decides instead.
+fn start_log(verbose: u8) {
+    let filter = std::env::var("PACKHORSE_LOG").or_else(|_| std::env::var("RUST_LOG")).unwrap_or_else(|_| {
+        let level = match verbose {
+            0 => "warn",
+            1 => "info",
+            _ => "debug",
+        };
+        format!("error,packhorse={level},packhorse_core={level},packhorse_fastdfs={level}")
+    });
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false);
+    drop(subscriber.try_init());
+}
+
+/// The settings that these flags and variables give.
+fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop> {
+    let given = crate::settings::Given {
+        mqtt: args.mqtt.clone(),
+        fastdfs: args.fastdfs.clone(),
+        redis: args.redis.clone(),
+        data: args.data.clone(),
+        plugins: args.plugins.clone(),
+        workflows: args.workflows.clone(),
+    };
+    load(given)
+}
+
+fn load(given: crate::settings::Given) -> Result<crate::settings::Settings, Stop> {
+    let folder = std::env::current_dir()
+        .map_err(|error| Stop::usage("PH1007", format!("there is no working folder: {error}")))?;
+    crate::settings::Settings::load(given, &folder)
+        .map_err(|error| Stop::usage("PH1007", packhorse_core::failure::chain(&error)))
+}
+
+/// Says that not even the runtime could be started.
+pub fn failed_to_start(error: &std::io::Error) {
+    print::write_err(&format!("error[PH9001]: cannot start the runtime: {error}"));
+}

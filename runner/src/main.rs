@@ -1,0 +1,19 @@
+//! The `packhorse` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    packhorse::bus::install_crypto();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(packhorse::cli::main());
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            exit.into()
+        }
+        Err(error) => {
+            packhorse::cli::failed_to_start(&error);
+            ExitCode::from(70)
+        }
+    }
+}

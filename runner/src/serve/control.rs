@@ -1,0 +1,231 @@
+//! The control socket: one JSON line a question, one JSON line an answer, on a socket that only its owner can open.
+
+use packhorse_core::failure::{Class, Failure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+/// Name of the socket in the data folder.
+pub const SOCKET: &str = "control.sock";
+/// Longest question in bytes.
+const QUESTION: u64 = 64 * 1024;
+/// Longest answer in bytes.
+const ANSWER: u64 = 64 << 20;
+/// Terminals that may ask at once.
+const CLIENTS: usize = 16;
+/// How long either side may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process that ends waits for answers under way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Question {
+    /// Runs, newest first.
+    List {
+        /// Finished ones too.
+        all: bool,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One run.
+    Show {
+        /// Its id or the beginning of it.
+        run: String,
+    },
+    /// What is known of a run or a device.
+    Explain {
+        /// Run or device.
+        subject: String,
+    },
+    /// Ends a run.
+    Cancel {
+        /// Its id or the beginning of it.
+        run: String,
+        /// For the journal.
+        reason: String,
+    },
+    /// Parks a run until it is resumed.
+    Pause {
+        /// Its id or the beginning of it.
+        run: String,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Ok(Value),
+    Error(Failure),
+}
+
+/// Answers a question.
+pub type Answerer =
+    Arc<dyn Fn(Question) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>> + Send + Sync + 'static>;
+
+/// The listening socket; dropping it stops listening and removes the file.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+    places: Arc<Semaphore>,
+}
+
+impl Control {
+    /// Listens in `folder`, which the caller has locked: a socket that is there already is a dead one's.
+    pub fn listen(folder: &Path, answerer: Answerer) -> io::Result<Self> {
+        let path = folder.join(SOCKET);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        let task = tokio::spawn(accept(listener, answerer, Arc::clone(&places)));
+        Ok(Self { path, task, places })
+    }
+
+    /// Stops listening and lets those who have asked hear their answers, within a limit: whoever pauses a run ends its process.
+    pub async fn finish(self) {
+        self.task.abort();
+        let all = self.places.acquire_many(u32::try_from(CLIENTS).unwrap_or(u32::MAX));
+        drop(tokio::time::timeout(GRACE, all).await);
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+async fn accept(listener: UnixListener, answerer: Answerer, places: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answerer = Arc::clone(&answerer);
+                tokio::spawn(async move {
+                    let served = tokio::time::timeout(PATIENCE, serve(stream, answerer)).await;
+                    tracing::debug!(?served, "control client left");
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control client");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(mut stream: UnixStream, answerer: Answerer) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let line = line(reader, QUESTION).await?;
+    let answer = match serde_json::from_str::<Question>(&line) {
+        Ok(question) => match answerer(question).await {
+            Ok(value) => Answer::Ok(value),
+            Err(failure) => Answer::Error(failure),
+        },
+        Err(error) => Answer::Error(Failure::new("PH8002", Class::Permanent, format!("unknown question: {error}"))),
+    };
+    let mut text = serde_json::to_string(&answer)?;
+    text.push('\n');
+    writer.write_all(text.as_bytes()).await?;
+    writer.shutdown().await
+}
+
+async fn line(reader: impl AsyncRead + Unpin, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    BufReader::new(reader.take(most)).read_line(&mut text).await?;
+    if text.ends_with('\n') {
+        Ok(text)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "line too long or cut off"))
+    }
+}
+
+/// Asks whoever owns the data folder. `Ok(None)`: nobody listens there.
+pub async fn ask(folder: &Path, question: &Question) -> Result<Option<Value>, Failure> {
+    let path = folder.join(SOCKET);
+    let stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(broken(&path, &error)),
+    };
+    let answer = tokio::time::timeout(PATIENCE, exchange(stream, question)).await;
+    let text = answer.map_err(|_| broken(&path, &"no answer"))?.map_err(|error| broken(&path, &error))?;
+    match serde_json::from_str(&text).map_err(|error| broken(&path, &error))? {
+        Answer::Ok(value) => Ok(Some(value)),
+        Answer::Error(failure) => Err(failure),
+    }
+}
+
+async fn exchange(mut stream: UnixStream, question: &Question) -> io::Result<String> {
+    let (reader, mut writer) = stream.split();
+    let mut text = serde_json::to_string(question)?;
+    text.push('\n');
+    writer.write_all(text.as_bytes()).await?;
+    line(reader, ANSWER).await
+}
+
+fn broken(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("PH8001", Class::Operator, format!("cannot ask the process behind {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answerer() -> Answerer {
+        Arc::new(|question| {
+            Box::pin(async move {
+                match question {
+                    Question::Show { run } => Ok(Value::String(run)),
+                    _ => Err(Failure::new("PH0000", Class::Permanent, "no")),
+                }
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn questions_are_answered_and_the_socket_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let control = Control::listen(folder.path(), answerer()).unwrap();
+        let mode = std::fs::metadata(folder.path().join(SOCKET)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let answer = ask(folder.path(), &Question::Show { run: "run_1".into() }).await.unwrap();
+        assert_eq!(answer, Some(Value::String("run_1".into())));
+        let refused = ask(folder.path(), &Question::Pause { run: "x".into() }).await.unwrap_err();
+        assert_eq!(refused.code, "PH0000");
+        drop(control);
+        assert_eq!(ask(folder.path(), &Question::Show { run: "x".into() }).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn garbage_gets_an_error_and_the_next_client_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let _control = Control::listen(folder.path(), answerer()).unwrap();
+        let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.unwrap();
+        stream.write_all(b"{\"do\": 7}\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("PH8002"), "{text}");
+        assert!(ask(folder.path(), &Question::Show { run: "y".into() }).await.unwrap().is_some());
+    }
+}

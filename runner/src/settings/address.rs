@@ -1,0 +1,120 @@
+//! Addresses of services, from their text.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+/// Port of MQTT without TLS.
+pub(super) const MQTT_PORT: u16 = 1883;
+/// Port of a FastDFS tracker.
+pub const TRACKER_PORT: u16 = 22_122;
+/// Port of a FastDFS storage.
+pub const STORAGE_PORT: u16 = 23_000;
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum SettingError {
+    #[error("`{text}` is no {what}: {expected}")]
+    Address { what: &'static str, text: String, expected: &'static str },
+    #[error("a Redis server ({0}) is not supported yet; the embedded key-value store is")]
+    RedisUrl(String),
+    #[error("cannot read {path}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {message}")]
+    File { path: PathBuf, message: String },
+}
+
+/// The broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MqttAt {
+    /// Ours, listening here.
+    Embedded(SocketAddr),
+    /// Somebody's: `mqtt://` or `mqtts://`.
+    Url(String),
+}
+
+/// The file store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FastdfsAt {
+    /// Ours: the tracker listens here; the storage on its default port beside the default tracker's, else on a free one.
+    Embedded(SocketAddr),
+    /// Trackers, `HOST:PORT`.
+    Trackers(Vec<String>),
+}
+
+impl MqttAt {
+    /// Reads `embedded`, `embedded://HOST:PORT` or a URL.
+    pub fn parse(text: &str) -> Result<Self, SettingError> {
+        if let Some(address) = embedded(text, MQTT_PORT)? {
+            return Ok(Self::Embedded(address));
+        }
+        if text.starts_with("mqtt://") || text.starts_with("mqtts://") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        let expected = "expected `embedded`, `embedded://HOST:PORT`, `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`";
+        Err(SettingError::Address { what: "MQTT address", text: without_password(text), expected })
+    }
+}
+
+impl FastdfsAt {
+    /// Reads `embedded`, `embedded://HOST:PORT` or a list of trackers.
+    pub fn parse(text: &str) -> Result<Self, SettingError> {
+        if let Some(address) = embedded(text, TRACKER_PORT)? {
+            return Ok(Self::Embedded(address));
+        }
+        let trackers: Vec<String> = text.split(',').map(|tracker| tracker.trim().to_owned()).collect();
+        let good = |tracker: &String| {
+            tracker
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
+        if trackers.iter().all(good) {
+            return Ok(Self::Trackers(trackers));
+        }
+        let expected = "expected `embedded`, `embedded://HOST:PORT` or trackers as `HOST:22122,HOST:22122`";
+        Err(SettingError::Address { what: "FastDFS address", text: text.to_owned(), expected })
+    }
+}
+
+fn embedded(text: &str, port: u16) -> Result<Option<SocketAddr>, SettingError> {
+    if text == "embedded" {
+        return Ok(Some(SocketAddr::from(([127, 0, 0, 1], port))));
+    }
+    let Some(address) = text.strip_prefix("embedded://") else { return Ok(None) };
+    listen(address).map(Some)
+}
+
+/// An address to listen on.
+pub fn listen(text: &str) -> Result<SocketAddr, SettingError> {
+    let expected = "expected HOST:PORT, such as 127.0.0.1:1883; port 0 takes a free one";
+    let wrong = || SettingError::Address { what: "listening address", text: text.to_owned(), expected };
+    text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(wrong)
+}
+
+/// A URL as it may be shown.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => format!("{scheme}://{}:***@{host}", user.split(':').next().unwrap_or_default()),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_documented() {
+        assert_eq!(MqttAt::parse("embedded").unwrap(), MqttAt::Embedded("127.0.0.1:1883".parse().unwrap()));
+        assert_eq!(MqttAt::parse("embedded://127.0.0.1:0").unwrap(), MqttAt::Embedded("127.0.0.1:0".parse().unwrap()));
+        let trackers = FastdfsAt::parse("a:22122, b:22122").unwrap();
+        assert_eq!(trackers, FastdfsAt::Trackers(vec!["a:22122".into(), "b:22122".into()]));
+        for bad in ["", "broker:1883", "http://x", "embedded://", "embedded://nowhere"] {
+            assert!(MqttAt::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "a", "a:b", "a:0", ":22122"] {
+            assert!(FastdfsAt::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
