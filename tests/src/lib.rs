@@ -1,0 +1,31 @@
+//! What the tests of Packhorse share.
+//!
+//! * `files`: files with known bytes
+//! * `child`: one process, its output and its end
+//! * `world`: one test's folder, services, devices and runs
+//! * `control`: questions to the process that owns a data folder
+//! * `client`: an MQTT client of its own, for hostile or foreign devices
+//! * `wire`: which bytes of a file went over the wire, as a listener sees it
+
+pub mod child;
+pub mod client;
+pub mod control;
+pub mod files;
+pub mod wire;
+pub mod world;
+
+pub use child::{Child, Ended};
+pub use world::{Service, World};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// `quick` on an ordinary day, `full` where `PACKHORSE_FULL=1` asks for the whole count.
+pub fn count(quick: usize, full: usize) -> usize {
+    if std::env::var("PACKHORSE_FULL").is_ok_and(|value| value == "1") { full } else { quick }
+}
+
+/// Held by tests that measure: one of them at a time in a test program.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
