@@ -87,13 +87,13 @@ impl Tracker {
             name: self.group,
             total_mb,
             free_mb,
-            reserved_mb: 0,
             storages: 1,
             port,
             readable: 1,
             writable: 1,
             paths: 1,
             folders: 256,
+            ..GroupRecord::new(self.group)
         };
         Reply::Body(record.encode())
     }
@@ -111,18 +111,22 @@ impl Tracker {
             return Err(Refusal::NOT_FOUND);
         }
         let (total_mb, free_mb) = self.storage.tree.space_mb();
+        let connections = self.at_storage.count() as u32;
         let record = StorageRecord {
             status: ACTIVE,
             id: own_id,
-            address: address.ip(),
+            address: address.ip().to_string(),
             port: u64::from(address.port()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             joined_unix: self.started_unix,
             started_unix: self.started_unix,
             total_mb,
             free_mb,
-            connections: self.at_storage.count() as u32,
+            allocated_connections: connections,
+            connections,
+            most_connections: connections,
             counters: self.storage.counters.all(),
+            ..StorageRecord::default()
         };
         Ok(Reply::Body(record.encode(AddressSize::of(address.ip()))))
     }

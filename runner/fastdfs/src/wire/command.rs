@@ -42,6 +42,18 @@ impl Command {
     pub const LIST_GROUPS: Self = Self(91);
     /// Tracker: the records of a group's storages.
     pub const LIST_STORAGES: Self = Self(92);
+    /// Tracker: forget a storage that is offline.
+    pub const DELETE_STORAGE: Self = Self(93);
+    /// Tracker: make a storage the one that gives out places in trunk files.
+    pub const SET_TRUNK_SERVER: Self = Self(94);
+    /// Tracker: which tracker leads the others.
+    pub const LEADER: Self = Self(95);
+    /// Tracker: states of the trackers (servers since 6.15.5).
+    pub const TRACKER_STATISTICS: Self = Self(96);
+    /// Tracker: states of the storages (servers since 6.15.5).
+    pub const STORAGE_STATISTICS: Self = Self(97);
+    /// Tracker: sizes of the store paths (servers since 6.16).
+    pub const VOLUME_STATISTICS: Self = Self(98);
     /// Both: every answer carries this.
     pub const ANSWER: Self = Self(100);
     /// Tracker: one storage to upload to, in any group.
@@ -58,6 +70,8 @@ impl Command {
     pub const STORE_ANY_ALL: Self = Self(106);
     /// Tracker: all storages to upload to, in a named group.
     pub const STORE_GROUP_ALL: Self = Self(107);
+    /// Tracker: forget a group whose storages are all gone.
+    pub const DELETE_GROUP: Self = Self(108);
     /// Both: keep-alive probe.
     pub const ACTIVE_TEST: Self = Self(111);
 }

@@ -35,6 +35,11 @@ impl<'a> Fields<'a> {
         Ok(i64::from_be_bytes(bytes))
     }
 
+    /// One of the few numbers that have four bytes.
+    pub(crate) fn count(&mut self) -> Result<u32, WireError> {
+        Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
+    }
+
     /// Text up to the first NUL of a fixed field; what follows the NUL is ignored.
     pub(crate) fn text(&mut self, width: usize) -> Result<&'a str, WireError> {
         let what = self.what;

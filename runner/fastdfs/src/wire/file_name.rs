@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
-use super::{Extension, FileName, WireError};
+use super::{Extension, FileName, SlavePrefix, WireError};
 
 /// Characters of base64 for the 20 bytes every name has.
 const CODED: usize = 27;
@@ -14,6 +14,9 @@ const TAIL: usize = 7;
 const TRUNK: usize = 16;
 /// Storage ids lie below this; anything above is an IPv4 address.
 const MAX_STORAGE_ID: u32 = 0x00FF_FFFF;
+
+/// What a name has at its end when it stands for the metadata of another.
+const METADATA: &str = "-m";
 
 const HAS_RANDOM: u64 = 1 << 63;
 const IN_TRUNK: u64 = 1 << 59;
@@ -50,7 +53,7 @@ impl Source {
 pub struct SizeWord(pub u64);
 
 impl SizeWord {
-    /// For a normal file. Above 4 GiB there is no room for `random`; of it, 23 bits count.
+    /// For a normal file of less than 2^58 bytes. Above 4 GiB there is no room for `random`; of it, 23 bits count.
     #[must_use]
     pub fn normal(size: u64, random: u32) -> Self {
         if size > u64::from(u32::MAX) { Self(size) } else { Self(HAS_RANDOM | Self::random(random) | size) }
@@ -60,6 +63,12 @@ impl SizeWord {
     #[must_use]
     pub fn appender(random: u32) -> Self {
         Self(HAS_RANDOM | APPENDER | Self::random(random))
+    }
+
+    /// For a file that is packed with others.
+    #[must_use]
+    pub fn trunk(size: u32, random: u32) -> Self {
+        Self(HAS_RANDOM | IN_TRUNK | Self::random(random) | u64::from(size))
     }
 
     fn random(random: u32) -> u64 {
@@ -123,6 +132,21 @@ impl FileName {
         })
     }
 
+    /// The name of a slave: this one with its extension cut off, the prefix, and the slave's own extension. Fails where the name
+    /// becomes too long, or one that stands for another file's metadata (it would end in `-m`).
+    pub fn slave(&self, prefix: &SlavePrefix, extension: &Extension) -> Result<Self, WireError> {
+        let leaf = self.leaf();
+        let tail = leaf.len().saturating_sub(TAIL);
+        // Among the last seven characters, so that a dot in the prefix of a slave's slave is not mistaken for an extension's.
+        let stem = leaf[tail..].find('.').map_or(leaf, |dot| &leaf[..tail + dot]);
+        let dot = if extension.as_str().is_empty() { "" } else { "." };
+        let name = format!("{stem}{prefix}{dot}{extension}");
+        if name.ends_with(METADATA) {
+            return Err(WireError::Text { what: "a slave's name" });
+        }
+        self.with_leaf(&name)
+    }
+
     /// Whether the storage lets its content change.
     #[must_use]
     pub fn is_appender(&self) -> bool {
@@ -142,13 +166,8 @@ fn kind_of(word: SizeWord, leaf: &[u8]) -> Result<FileKind, WireError> {
     if !in_trunk {
         return Ok(FileKind::Normal { size: word.size() });
     }
-    let place = decoded::<12>(leaf.get(CODED..CODED + TRUNK))?;
-    Ok(FileKind::Trunk {
-        size: word.size(),
-        id: big_endian(&place[..4]),
-        offset: big_endian(&place[4..8]),
-        allocated: big_endian(&place[8..]),
-    })
+    let TrunkPlace { id, offset, allocated } = TrunkPlace::decode(&decoded(leaf.get(CODED..CODED + TRUNK))?);
+    Ok(FileKind::Trunk { size: word.size(), id, offset, allocated })
 }
 
 fn decoded<const N: usize>(text: Option<&[u8]>) -> Result<[u8; N], WireError> {
@@ -160,6 +179,28 @@ fn decoded<const N: usize>(text: Option<&[u8]>) -> Result<[u8; N], WireError> {
 
 fn big_endian(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().expect("callers pass four bytes"))
+}
+
+/// Where a packed file lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TrunkPlace {
+    /// Which trunk file.
+    pub id: u32,
+    /// Where in it.
+    pub offset: u32,
+    /// How much of it is set aside.
+    pub allocated: u32,
+}
+
+impl TrunkPlace {
+    fn decode(bytes: &[u8; 12]) -> Self {
+        let [id, offset, allocated] = [0, 4, 8].map(|at| big_endian(&bytes[at..at + 4]));
+        Self { id, offset, allocated }
+    }
+
+    fn coded(self) -> String {
+        BASE64.encode([self.id, self.offset, self.allocated].map(u32::to_be_bytes).as_flattened())
+    }
 }
 
 /// What a storage puts into the name of a file that it has just taken.
@@ -179,14 +220,13 @@ impl NewName {
     /// The leaf of the name. `digits` fills the tail on the left of the extension; any number will do.
     #[must_use]
     pub fn leaf(&self, extension: &Extension, digits: u32) -> String {
-        let extension = extension.as_str();
-        let fill = if extension.is_empty() { TAIL } else { TAIL - 1 - extension.len() };
-        let dot = if extension.is_empty() { "" } else { "." };
-        let coded = self.coded();
-        match fill {
-            0 => format!("{coded}{dot}{extension}"),
-            _ => format!("{coded}{digits:0fill$}{dot}{extension}", digits = digits % 10_u32.pow(fill as u32)),
-        }
+        self.coded() + &tail(extension, digits)
+    }
+
+    /// The leaf of a packed file's name; the size word is one of [`SizeWord::trunk`].
+    #[must_use]
+    pub fn leaf_in_trunk(&self, place: TrunkPlace, extension: &Extension, digits: u32) -> String {
+        self.coded() + &place.coded() + &tail(extension, digits)
     }
 
     /// The leaf with the tail of an existing one: how a regenerated appender keeps its end.
@@ -203,5 +243,16 @@ impl NewName {
         bytes[8..16].copy_from_slice(&self.size_word.0.to_be_bytes());
         bytes[16..].copy_from_slice(&self.crc32.to_be_bytes());
         BASE64.encode(bytes)
+    }
+}
+
+/// `.ext`, filled up with digits to seven characters.
+fn tail(extension: &Extension, digits: u32) -> String {
+    let extension = extension.as_str();
+    let fill = if extension.is_empty() { TAIL } else { TAIL - 1 - extension.len() };
+    let dot = if extension.is_empty() { "" } else { "." };
+    match fill {
+        0 => format!("{dot}{extension}"),
+        _ => format!("{digits:0fill$}{dot}{extension}", digits = digits % 10_u32.pow(fill as u32)),
     }
 }

@@ -1,4 +1,4 @@
-//! Group names, extensions and slave prefixes: short texts that are checked once and then fit their field.
+//! Group names, extensions, slave prefixes and storage ids: short texts that are checked once and then fit their field.
 
 use std::{fmt, str::FromStr};
 
@@ -35,6 +35,10 @@ fn name_byte(byte: u8) -> bool {
 
 fn group_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
+}
+
+fn id_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic()
 }
 
 macro_rules! short_text {
@@ -94,6 +98,10 @@ short_text! {
 short_text! {
     /// What a slave's name adds to its master's: 1 to 16 of `A-Z a-z 0-9 . _ -`.
     SlavePrefix, 16, "a slave prefix", name_byte, empty: false
+}
+short_text! {
+    /// A storage in requests: 1 to 15 characters, its number or its address.
+    StorageId, 15, "a storage id", id_byte, empty: false
 }
 
 impl Extension {

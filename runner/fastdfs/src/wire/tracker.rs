@@ -34,12 +34,6 @@ impl AddressSize {
             Self::Ipv6 => 45,
         }
     }
-
-    /// The size whose server entries fill `length` bytes exactly.
-    fn filling(what: &'static str, length: usize) -> Result<Self, WireError> {
-        let fits = |size: &Self| length > 0 && length.is_multiple_of(size.width() + PORT);
-        [Self::Ipv4, Self::Ipv6].into_iter().find(fits).ok_or_else(|| WireError::length(what, length))
-    }
 }
 
 /// Where to upload: a storage and the store path to name in the request.
@@ -85,7 +79,8 @@ impl FetchTarget {
     /// Reads an answer to 102, 103 or 105, in the layout of 6.16 or the older one (one port for all): at least one target.
     pub fn decode(body: &[u8]) -> Result<Vec<Self>, WireError> {
         const WHAT: &str = "a fetch answer";
-        Self::decode_exact(WHAT, body).or_else(|error| Self::decode_shared_port(WHAT, body).map_err(|_| error))
+        let shared = || first_good(|size| Self::decode_shared_port(WHAT, body, size));
+        Self::decode_exact(WHAT, body).or_else(|error| shared().map_err(|_| error))
     }
 
     /// Writes an answer in the layout of 6.16.
@@ -100,20 +95,26 @@ impl FetchTarget {
         body
     }
 
+    /// A port for each server.
     fn decode_exact(what: &'static str, body: &[u8]) -> Result<Vec<Self>, WireError> {
-        let mut fields = Fields::of(what, body);
-        let group: GroupName = fields.text(GROUP)?.parse()?;
-        let size = AddressSize::filling(what, fields.remaining())?;
-        let mut targets = Vec::with_capacity(fields.remaining() / (size.width() + PORT));
-        while fields.remaining() > 0 {
-            let address = ip(&mut fields, size)?;
-            targets.push(Self { group, address: SocketAddr::new(address, port(&mut fields)?) });
-        }
-        Ok(targets)
+        first_good(|size| {
+            let mut fields = Fields::of(what, body);
+            let group: GroupName = fields.text(GROUP)?.parse()?;
+            let entry = size.width() + PORT;
+            if fields.remaining() == 0 || !fields.remaining().is_multiple_of(entry) {
+                return Err(WireError::length(what, body.len()));
+            }
+            let mut targets = Vec::with_capacity(fields.remaining() / entry);
+            while fields.remaining() > 0 {
+                let address = ip(&mut fields, size)?;
+                targets.push(Self { group, address: SocketAddr::new(address, port(&mut fields)?) });
+            }
+            Ok(targets)
+        })
     }
 
-    fn decode_shared_port(what: &'static str, body: &[u8]) -> Result<Vec<Self>, WireError> {
-        let size = AddressSize::Ipv4;
+    /// A port for the first server, which is that of the others too.
+    fn decode_shared_port(what: &'static str, body: &[u8], size: AddressSize) -> Result<Vec<Self>, WireError> {
         let mut fields = Fields::of(what, body);
         let group: GroupName = fields.text(GROUP)?.parse()?;
         let first = ip(&mut fields, size)?;
@@ -130,6 +131,12 @@ impl FetchTarget {
     pub fn request(group: &GroupName, name: &FileName) -> Vec<u8> {
         super::file_request(group, name)
     }
+}
+
+/// Servers of one address size, else of the other. Lengths alone do not tell: 23 wide entries are as long as 53 narrow ones,
+/// and three narrow ones that share a port as long as a wide one. Where entries are cut wrongly, a port is never one.
+fn first_good<T>(decode: impl Fn(AddressSize) -> Result<T, WireError>) -> Result<T, WireError> {
+    decode(AddressSize::Ipv4).or_else(|error| decode(AddressSize::Ipv6).map_err(|_| error))
 }
 
 fn ip(fields: &mut Fields<'_>, size: AddressSize) -> Result<IpAddr, WireError> {

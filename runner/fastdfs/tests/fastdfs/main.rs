@@ -1,4 +1,4 @@
-//! The crate from outside: client and server over real sockets, recorded traffic, hostile traffic, crashes.
+//! The crate from outside: client and server over real sockets, recorded traffic, random bytes, hostile traffic, crashes.
 
 #[cfg(test)]
 mod broken_peers;
@@ -10,6 +10,8 @@ mod crashes;
 mod formats;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]

@@ -159,7 +159,7 @@ async fn groups_and_storages_are_listed() {
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0].port, u64::from(at.server.storage_addr.port()));
     let storages = at.client.storages(&groups[0].name).await.unwrap();
-    assert_eq!((storages[0].status, storages[0].address), (7, at.server.storage_addr.ip()));
+    assert_eq!((storages[0].status, &storages[0].address), (7, &at.server.storage_addr.ip().to_string()));
     assert_eq!(storages[0].counters[..2], [1, 1]);
     assert_eq!(at.client.active_trackers().await, 1);
     at.client.active_test(at.server.storage_addr).await.unwrap();
@@ -250,7 +250,7 @@ async fn addresses_of_the_other_family_are_told_in_wider_fields() {
     let target = at.client.store_target().await.unwrap();
     assert_eq!(target.address, ("::1".parse::<std::net::IpAddr>().unwrap(), at.server.storage_addr.port()).into());
     let storages = at.client.storages(&target.group).await.unwrap();
-    assert_eq!(storages[0].address, target.address.ip());
+    assert_eq!(storages[0].address, target.address.ip().to_string());
 }
 
 #[tokio::test]
