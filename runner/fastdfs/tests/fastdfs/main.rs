@@ -11,9 +11,15 @@ mod formats;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "it is the library of the fuzz targets too")]
+#[path = "../../fuzz/laws.rs"]
+mod laws;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod random_bytes;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
