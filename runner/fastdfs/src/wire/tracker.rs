@@ -119,7 +119,8 @@ impl FetchTarget {
         let group: GroupName = fields.text(GROUP)?.parse()?;
         let first = ip(&mut fields, size)?;
         let port = port(&mut fields)?;
-        let mut targets = vec![Self { group, address: SocketAddr::new(first, port) }];
+        let mut targets = Vec::with_capacity(1 + fields.remaining() / size.width());
+        targets.push(Self { group, address: SocketAddr::new(first, port) });
         while fields.remaining() > 0 {
             targets.push(Self { group, address: SocketAddr::new(ip(&mut fields, size)?, port) });
         }

@@ -31,10 +31,12 @@ fn source() -> impl Strategy<Value = Source> {
     prop_oneof![address.prop_map(Source::Address), (1..=0x00FF_FFFF_u32).prop_map(Source::Id)]
 }
 
-/// Addresses that differ, in a group as large as groups can be.
+/// A group as large as groups can be: with narrow addresses alone, or with wide ones among them.
 fn servers() -> impl Strategy<Value = Vec<SocketAddr>> {
-    let ip = || prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
-    vec((ip(), 1..=u16::MAX).prop_map(SocketAddr::from), 1..=32)
+    let narrow = || any::<[u8; 4]>().prop_map(IpAddr::from);
+    let any_width = prop_oneof![narrow(), any::<[u8; 16]>().prop_map(IpAddr::from)];
+    let group = |ip: BoxedStrategy<IpAddr>| vec((ip, 1..=u16::MAX).prop_map(SocketAddr::from), 1..=32);
+    prop_oneof![group(narrow().boxed()), group(any_width.boxed())]
 }
 
 fn place() -> impl Strategy<Value = TrunkPlace> {
@@ -185,6 +187,7 @@ proptest! {
             }
             let expected = |server: &SocketAddr| FetchTarget { group, address: SocketAddr::new(server.ip(), port) };
             prop_assert_eq!(FetchTarget::decode(&body).unwrap(), servers.iter().map(expected).collect::<Vec<_>>());
+            crate::laws::fetch_answer(&body);
         }
     }
 

@@ -264,6 +264,9 @@ fn slaves_are_named_as_they_were_recorded() {
     }
     assert_eq!(named, 8);
     let master = parse_stored(b"00/00/fwAAA2sAAcSAGJxEAAAADcRYHyQ246.txt").unwrap();
+    let dotted = master.slave(&"_1.5x_large".parse().unwrap(), &"jpg".parse().unwrap()).unwrap();
+    let slave = dotted.slave(&"_2".parse().unwrap(), &"png".parse().unwrap()).unwrap();
+    assert_eq!(slave.as_str(), "M00/00/00/fwAAA2sAAcSAGJxEAAAADcRYHyQ246_1.5x_large_2.png");
     let (metadata, none) = ("-m".parse().unwrap(), packhorse_fastdfs::Extension::none());
     assert!(master.slave(&metadata, &none).is_err());
     assert!(master.slave(&metadata, &"jpg".parse().unwrap()).is_ok());
