@@ -1,8 +1,11 @@
 //! What must hold for any bytes, one law for each reader: no panic, nothing kept that is much larger than what came in, and a
 //! value that was read is read again from what is written of it. Fuzz targets and the crate's tests call the same functions.
 
+use std::{net::Ipv6Addr, time::Duration};
+
 use packhorse_fastdfs::{
-    Extension, FileId, FileName, GroupName,
+    ClientOptions, Extension, FileId, FileName, GroupName,
+    client::ConfError,
     wire::{
         AddressSize, AppendHead, DownloadRequest, FetchTarget, FileInfo, FileKind, GroupRecord, GroupRequest,
         HEADER_LEN, Header, Metadata, MetadataRequest, ModifyHead, NameInfo, NewName, SizeWord, SlaveHead, SlavePrefix,
@@ -15,7 +18,7 @@ use packhorse_fastdfs::{
 pub type Law = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const LAWS: [Law; 19] = [
+pub const LAWS: [Law; 20] = [
     ("header", header),
     ("file_id", file_id),
     ("stored_name", stored_name),
@@ -35,6 +38,7 @@ pub const LAWS: [Law; 19] = [
     ("leader_answer", leader_text),
     ("group_list", group_list),
     ("storage_list", storage_list),
+    ("client_conf", client_conf),
 ];
 
 /// The ten bytes: written again they are the same, unless the length was negative.
@@ -254,4 +258,65 @@ pub fn storage_list(bytes: &[u8]) {
         assert_eq!(Statistics::of(&storage.counters), storage.statistics());
     }
     assert_eq!(storage_records(&written), Ok(now));
+}
+
+/// A `client.conf`: its trackers can be dialled and its limits added to a clock, and the first line that is wrong is the one
+/// that is named.
+pub fn client_conf(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    match ClientOptions::parse_conf(text) {
+        Ok(options) => usable(&options, bytes),
+        Err(ConfError::Line { line, problem }) => first_wrong_line(text, line, &problem),
+        Err(ConfError::NoTracker) => {}
+        Err(error) => panic!("{error}: there is no file"),
+    }
+}
+
+fn usable(options: &ClientOptions, bytes: &[u8]) {
+    let texts: usize = options.trackers.iter().map(String::capacity).sum();
+    let kept = options.trackers.capacity() * size_of::<String>() + texts;
+    // Two bytes, as in `a,a,a`, are a tracker: a `String`, with as much room again in the list, and `a:22122`.
+    assert!(kept <= 32 * bytes.len(), "{kept} from {}", bytes.len());
+    assert!(!options.trackers.is_empty());
+    for tracker in &options.trackers {
+        let (host, port) = tracker.rsplit_once(':').unwrap();
+        assert!(port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port), "{tracker}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => assert!(address.parse::<Ipv6Addr>().is_ok(), "{tracker}"),
+            None => assert!(!host.is_empty() && host.bytes().all(plain), "{tracker}"),
+        }
+    }
+    let (connect, io, idle) = (options.connect_timeout, options.io_timeout, options.idle_limit);
+    for limit in [connect, io, idle] {
+        assert!((1..=365 * 24 * 3600).contains(&limit.as_secs()) && limit.subsec_nanos() == 0, "{limit:?}");
+    }
+    let again = ClientOptions::parse_conf(&written_conf(options)).unwrap();
+    assert_eq!(again.trackers, options.trackers);
+    assert_eq!((again.connect_timeout, again.io_timeout, again.idle_limit), (connect, io, idle));
+    assert_eq!(again.max_idle, options.max_idle);
+}
+
+fn written_conf(options: &ClientOptions) -> String {
+    let trackers = options.trackers.iter().map(|tracker| ("tracker_server", tracker.clone()));
+    let seconds = |limit: Duration| limit.as_secs().to_string();
+    let others = [
+        ("connect_timeout", seconds(options.connect_timeout)),
+        ("network_timeout", seconds(options.io_timeout)),
+        ("connection_pool_max_idle_time", seconds(options.idle_limit)),
+        ("use_connection_pool", (options.max_idle > 0).to_string()),
+    ];
+    trackers.chain(others).map(|(key, value)| format!("{key} = {value}\n")).collect()
+}
+
+/// What stands before the line has nothing wrong in it, and what stands behind it changes nothing.
+fn first_wrong_line(text: &str, line: usize, problem: &str) {
+    assert!((1..=text.lines().count()).contains(&line), "{line}");
+    let until = |lines| text.split_inclusive('\n').take(lines).collect::<String>();
+    let before = ClientOptions::parse_conf(&until(line - 1));
+    assert!(matches!(before, Ok(_) | Err(ConfError::NoTracker)), "{before:?}");
+    let with_it = ClientOptions::parse_conf(&until(line)).unwrap_err();
+    assert_eq!(with_it.to_string(), format!("line {line}: {problem}"));
+    // It quotes the line, at most twice, and six characters stand for one that cannot be printed.
+    assert!(problem.len() <= 12 * text.len() + 64, "{} from {}", problem.len(), text.len());
 }

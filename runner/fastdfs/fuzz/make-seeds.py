@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Makes seeds/ from the recorded traffic: each request and answer goes, without its header, to the target that reads it.
+A client.conf is in no traffic: those stand here.
 
     fuzz/make-seeds.py            (in runner/fastdfs)
 
@@ -27,6 +28,56 @@ ANSWERS = {
 }
 # What reads the 15 bytes before the content alone.
 HEADS = {"upload_head": 15}
+
+CONFS = [
+    """\
+# connect timeout in seconds
+# default value is 30s
+connect_timeout = 5
+
+# network timeout in seconds
+network_timeout = 60
+
+# the base path to store log files
+base_path = /opt/fastdfs
+
+# tracker_server can occur more than once for multi tracker servers.
+# the value format of tracker_server is "HOST:PORT",
+#   the HOST can be hostname or ip address,
+#   and the HOST can be dual IPs or hostnames separated by comma
+tracker_server = 192.168.0.196:22122
+tracker_server = 192.168.0.197:22122
+
+#standard log level as syslog, case insensitive
+log_level = info
+
+# if use connection pool
+use_connection_pool = false
+
+# connections whose the idle time exceeds this time will be closed
+# unit: second
+connection_pool_max_idle_time = 3600
+
+#HTTP settings
+http.tracker_server_port = 80
+
+##include http.conf
+""",
+    "tracker_server=tracker-1.example_net\r\ntracker_server = 10.0.0.1,172.16.0.1:22000\r\n",
+    "tracker_server = [fe80::1]:22000\ntracker_server = fe80::1\ntracker_server = a:1, [::ffff:10.0.0.1], b: 3",
+    "\ttracker_server\t=\ta\nconnect_timeout=0\nnetwork_timeout=-1\nuse_connection_pool = ON\n",
+    "tracker_server = a\nconnect_timeout = 31536000\n[group1]\nconnect_timeout = never\ntracker_server = :\n",
+    "connect_timeout = 5\n[trackers]\ntracker_server = a:1\n",
+    "tracker_server = a:1\n\n#include other.conf\n",
+    "tracker_server = [::1:5\n",
+    "tracker_server = a:65536\n",
+    "tracker_server = a:1\nnetwork_timeout = 99999999999\n",
+    "use_connection_pool = maybe\n",
+    "just words \x7f\u00e4\n",
+    # What takes the most room for its length, and is quoted at the greatest length.
+    f"tracker_server={','.join('a' * 200)}\ntracker_server=a\n",
+    f"tracker_server={200 * chr(0x7F)}",
+]
 
 
 def bodies(item):
@@ -65,6 +116,7 @@ def main():
     items = json.loads((HERE / "../tests/vectors.json").read_text())
     shutil.rmtree(HERE / "seeds", ignore_errors=True)
     made = {(target, body) for item in items for target, body in bodies(item) if len(body) <= LONGEST}
+    made |= {("client_conf", conf.encode()) for conf in CONFS}
     made |= {(target, body) for target, answer in sorted(made) for body in older(target, answer)}
     for target, body in sorted(made):
         folder = HERE / "seeds" / target

@@ -1,7 +1,7 @@
 //! FastDFS without C: the wire protocol as pure functions, an async client, and a tracker and storage server in one process.
 //!
 //! * [`wire`] — bytes to values and back; no I/O.
-//! * [`client`] — pooled, failing over between trackers, every wait limited.
+//! * [`client`] — pooled, failing over between trackers, every wait limited, repeating only what cannot be done twice.
 //! * [`server`] — real sockets and files on disk; an ordinary FastDFS client can talk to it.
 //!
 //! ```
@@ -24,6 +24,6 @@ pub mod client;
 pub mod server;
 pub mod wire;
 
-pub use client::{Client, ClientError, ClientOptions};
+pub use client::{Client, ClientError, ClientOptions, Place};
 pub use server::{Fsync, ServerError, ServerHandle, ServerOptions};
 pub use wire::{Extension, FileId, FileName, GroupName};

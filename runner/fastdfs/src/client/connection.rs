@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::buffers::Buffers;
 use crate::wire::{Command, HEADER_LEN, Header, Status, WireError, message};
 
 /// Largest piece of content that is read or written at once.
@@ -79,17 +81,26 @@ impl Connection {
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        for piece in bytes.chunks(PIECE) {
-            let written = timeout(self.io_timeout, self.stream.write_all(piece)).await;
-            written.map_err(|_| Fault::TimedOut(self.io_timeout))??;
+        let mut left = bytes;
+        while !left.is_empty() {
+            let written = timeout(self.io_timeout, self.stream.write(left)).await;
+            match written.map_err(|_| Fault::TimedOut(self.io_timeout))?? {
+                0 => return Err(Fault::Io(io::ErrorKind::WriteZero.into())),
+                count => left = &left[count..],
+            }
         }
         Ok(())
     }
 
     /// The header of the answer.
     pub(super) async fn answer(&mut self) -> Result<Header, Fault> {
+        self.late_answer(Duration::ZERO).await
+    }
+
+    /// As [`Connection::answer`], which may take so much longer.
+    pub(super) async fn late_answer(&mut self, patience: Duration) -> Result<Header, Fault> {
         while self.buffer.len() < HEADER_LEN {
-            self.fill(SMALL).await?;
+            self.fill(SMALL, self.io_timeout.saturating_add(patience)).await?;
         }
         let header = Header::decode(self.buffer.first_chunk().expect("that many are there"))?;
         self.buffer.advance(HEADER_LEN);
@@ -101,25 +112,37 @@ impl Connection {
 
     /// A whole body of at most `limit` bytes.
     pub(super) async fn body(&mut self, length: u64, limit: usize) -> Result<Bytes, Fault> {
-        let size = usize::try_from(length).ok().filter(|size| *size <= limit);
-        let size = size.ok_or(Fault::TooLarge { size: length, limit: limit as u64 })?;
+        let size = allowed(length, limit)?;
         let mut body = Vec::with_capacity(size);
+        self.read_into(&mut body, size).await?;
+        Ok(body.into())
+    }
+
+    /// As [`Connection::body`], of content, which may be large.
+    pub(super) async fn content(&mut self, length: u64, limit: usize, buffers: &Arc<Buffers>) -> Result<Bytes, Fault> {
+        let size = allowed(length, limit)?;
+        let mut content = buffers.take(size);
+        self.read_into(&mut content, size).await?;
+        Ok(buffers.lend(content))
+    }
+
+    async fn read_into(&mut self, body: &mut Vec<u8>, size: usize) -> Result<(), Fault> {
         let have = self.buffer.len().min(size);
         body.extend_from_slice(&self.buffer.split_to(have));
         while body.len() < size {
             let missing = size - body.len();
-            let read = timeout(self.io_timeout, self.stream.read_buf(&mut (&mut body).limit(missing))).await;
+            let read = timeout(self.io_timeout, self.stream.read_buf(&mut (&mut *body).limit(missing))).await;
             if read.map_err(|_| Fault::TimedOut(self.io_timeout))?? == 0 {
                 return Err(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        Ok(body.into())
+        Ok(())
     }
 
     /// The next piece of a body of which `left` bytes are to come; at least one byte, at most `left`.
     pub(super) async fn piece(&mut self, left: u64) -> Result<Bytes, Fault> {
         if self.buffer.is_empty() {
-            self.fill(PIECE).await?;
+            self.fill(PIECE, self.io_timeout).await?;
         }
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
         Ok(self.buffer.split_to(count).freeze())
@@ -131,12 +154,21 @@ impl Connection {
         let _ = self.write(&message(Command::QUIT, Status::OK, &[])).await;
     }
 
-    async fn fill(&mut self, room: usize) -> Result<(), Fault> {
-        self.buffer.reserve(room);
-        let read = timeout(self.io_timeout, self.stream.read_buf(&mut self.buffer)).await;
-        if read.map_err(|_| Fault::TimedOut(self.io_timeout))?? == 0 {
+    async fn fill(&mut self, room: usize, limit: Duration) -> Result<(), Fault> {
+        // What is left of an allocation is used up first, down to a quarter: small pieces would else cost a whole one each.
+        if self.buffer.capacity() - self.buffer.len() < room / 4 {
+            self.buffer.reserve(room);
+        }
+        let read = timeout(limit, self.stream.read_buf(&mut self.buffer)).await;
+        if read.map_err(|_| Fault::TimedOut(limit))?? == 0 {
             return Err(Fault::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         Ok(())
     }
+}
+
+/// The length as a size, where it is within the limit.
+fn allowed(length: u64, limit: usize) -> Result<usize, Fault> {
+    let size = usize::try_from(length).ok().filter(|size| *size <= limit);
+    size.ok_or(Fault::TooLarge { size: length, limit: limit as u64 })
 }

@@ -2,79 +2,23 @@
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::wire::{Status, WireError};
+use super::Operation;
+use crate::wire::{FileId, Status, WireError};
 
-/// What was being done.
+/// How much of a request had gone out when its connection failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Operation {
-    /// Asking a tracker where to upload.
-    StoreQuery,
-    /// Asking a tracker where a file is.
-    FetchQuery,
-    /// Asking a tracker about groups or storages.
-    List,
-    /// Uploading a file, an appender or a slave.
-    Upload,
-    /// Appending.
-    Append,
-    /// Overwriting or extending at an offset.
-    Modify,
-    /// Setting the size.
-    Truncate,
-    /// Making a normal file of an appender.
-    Regenerate,
-    /// Downloading.
-    Download,
-    /// Deleting.
-    Delete,
-    /// Asking for size, time and CRC.
-    FileInfo,
-    /// Setting metadata.
-    SetMetadata,
-    /// Reading metadata.
-    GetMetadata,
-    /// Probing a server.
-    ActiveTest,
+pub enum Sent {
+    /// Not all of it: the server cannot have carried it out.
+    Partly,
+    /// All of it: whether the server has carried it out is unknown.
+    Whole,
 }
 
-impl Operation {
-    /// Whether doing it twice leaves the same as doing it once.
-    #[must_use]
-    pub fn is_idempotent(self) -> bool {
-        match self {
-            Self::Upload | Self::Append | Self::Regenerate => false,
-            Self::StoreQuery
-            | Self::FetchQuery
-            | Self::List
-            | Self::Modify
-            | Self::Truncate
-            | Self::Download
-            | Self::Delete
-            | Self::FileInfo
-            | Self::SetMetadata
-            | Self::GetMetadata
-            | Self::ActiveTest => true,
-        }
-    }
-}
-
-impl fmt::Display for Operation {
+impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::StoreQuery => "ask where to store",
-            Self::FetchQuery => "ask for the storage of",
-            Self::List => "list groups or storages",
-            Self::Upload => "upload",
-            Self::Append => "append to",
-            Self::Modify => "modify",
-            Self::Truncate => "truncate",
-            Self::Regenerate => "regenerate the name of",
-            Self::Download => "download",
-            Self::Delete => "delete",
-            Self::FileInfo => "ask for the size of",
-            Self::SetMetadata => "set metadata of",
-            Self::GetMetadata => "read metadata of",
-            Self::ActiveTest => "probe",
+            Self::Partly => "while the request went out",
+            Self::Whole => "before the answer was whole",
         })
     }
 }
@@ -122,19 +66,23 @@ pub enum ClientError {
     /// The client was made without any tracker.
     #[error("no tracker is configured")]
     NotConfigured,
-    /// The connection broke. Whether the request was carried out is unknown.
-    #[error("{attempt}: the connection broke")]
+    /// The connection broke.
+    #[error("{attempt}: the connection broke {sent}")]
     Broken {
         /// What was being done.
         attempt: Box<Attempt>,
+        /// How far the request came.
+        sent: Sent,
         /// Why.
         source: io::Error,
     },
-    /// The server fell silent. Whether the request was carried out is unknown.
-    #[error("{attempt}: nothing moved for {after:?}")]
+    /// The server fell silent.
+    #[error("{attempt}: nothing moved for {after:?} {sent}")]
     TimedOut {
         /// What was being done.
         attempt: Box<Attempt>,
+        /// How far the request came.
+        sent: Sent,
         /// The limit.
         after: Duration,
     },
@@ -165,10 +113,42 @@ pub enum ClientError {
         limit: u64,
     },
     /// What was transferred is not what the file's name says.
-    #[error("{attempt}: size or crc differ from those in the name")]
+    #[error("{attempt}: size or CRC are not those of the file")]
     Mismatch {
         /// What was being done.
         attempt: Box<Attempt>,
+    },
+    /// Somebody else changes the file: an append found another size than it must find.
+    #[error("{attempt}: somebody else changed it, it has {found} bytes and not {expected}")]
+    Changed {
+        /// What was being done.
+        attempt: Box<Attempt>,
+        /// The size if nobody else had changed it. Where it equals `found`, the bytes are not the ones that were sent.
+        expected: u64,
+        /// The size as the storage has it.
+        found: u64,
+    },
+    /// The file has its normal name, but the answer that told it was lost: nobody knows that name.
+    #[error("{attempt}: it was done, but the answer with the new name was lost")]
+    NameLost {
+        /// What was being done.
+        attempt: Box<Attempt>,
+    },
+    /// The name of the slave belongs to a file with other content.
+    #[error("{attempt}: the name {name} belongs to other content")]
+    Taken {
+        /// What was being done.
+        attempt: Box<Attempt>,
+        /// The name.
+        name: String,
+    },
+    /// An upload cannot be resumed: the local file does not begin with what was uploaded.
+    #[error("cannot resume {file}: {what} does not begin with its content")]
+    Differs {
+        /// The local file.
+        what: PathBuf,
+        /// The id of what was uploaded.
+        file: String,
     },
     /// A local file or the caller's reader or writer failed.
     #[error("cannot read or write {what}")]
@@ -194,6 +174,10 @@ impl ClientError {
             | Self::Answer { .. }
             | Self::TooLarge { .. }
             | Self::Mismatch { .. }
+            | Self::Changed { .. }
+            | Self::NameLost { .. }
+            | Self::Taken { .. }
+            | Self::Differs { .. }
             | Self::Local { .. } => None,
         }
     }
@@ -201,27 +185,31 @@ impl ClientError {
     /// What was being done, where that is known.
     #[must_use]
     pub fn operation(&self) -> Option<Operation> {
+        self.attempt().map(|attempt| attempt.operation)
+    }
+
+    /// What was being done where, where that is known.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
         match self {
             Self::Broken { attempt, .. }
             | Self::TimedOut { attempt, .. }
             | Self::Status { attempt, .. }
             | Self::Answer { attempt, .. }
             | Self::TooLarge { attempt, .. }
-            | Self::Mismatch { attempt } => Some(attempt.operation),
-            Self::NoTracker { source, .. } => source.operation(),
-            Self::Connect { .. } | Self::NotConfigured | Self::Local { .. } => None,
+            | Self::Changed { attempt, .. }
+            | Self::NameLost { attempt }
+            | Self::Taken { attempt, .. }
+            | Self::Mismatch { attempt } => Some(attempt),
+            Self::NoTracker { source, .. } => source.attempt(),
+            Self::Connect { .. } | Self::NotConfigured | Self::Differs { .. } | Self::Local { .. } => None,
         }
     }
 
     /// Whether the same may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Mismatch { .. } => true,
-            Self::Status { status, .. } => status.is_transient(),
-            Self::NoTracker { source, .. } => source.is_transient(),
-            Self::NotConfigured | Self::Answer { .. } | Self::TooLarge { .. } | Self::Local { .. } => false,
-        }
+        self.is_passing() || matches!(self, Self::Mismatch { .. })
     }
 
     /// Whether repeating the operation cannot do it twice: it was not begun, was refused, or may be done twice.
@@ -230,13 +218,73 @@ impl ClientError {
     #[must_use]
     pub fn is_safe_to_repeat(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::NotConfigured | Self::Status { .. } | Self::NoTracker { .. } => true,
-            Self::Broken { attempt, .. }
-            | Self::TimedOut { attempt, .. }
+            Self::Connect { .. }
+            | Self::NotConfigured
+            | Self::Status { .. }
+            | Self::NoTracker { .. }
+            | Self::Taken { .. }
+            | Self::Differs { .. }
+            | Self::Local { .. } => true,
+            Self::Broken { attempt, sent, .. } | Self::TimedOut { attempt, sent, .. } => {
+                *sent == Sent::Partly || attempt.operation.is_idempotent()
+            }
+            Self::Answer { attempt, .. } | Self::TooLarge { attempt, .. } | Self::Mismatch { attempt } => {
+                attempt.operation.is_idempotent()
+            }
+            Self::Changed { .. } | Self::NameLost { .. } => false,
+        }
+    }
+
+    /// Whether the server may or may not have made the change that it was asked for: the request went out whole, and no answer
+    /// came that can be understood. Never true of operations that only read.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Self::Broken { attempt, sent: Sent::Whole, .. }
+            | Self::TimedOut { attempt, sent: Sent::Whole, .. }
             | Self::Answer { attempt, .. }
-            | Self::TooLarge { attempt, .. }
-            | Self::Mismatch { attempt } => attempt.operation.is_idempotent(),
-            Self::Local { .. } => true,
+            | Self::TooLarge { attempt, .. } => attempt.operation.is_change(),
+            _ => false,
+        }
+    }
+
+    /// Whether the client itself repeats after it, where that is safe: servers that are away, break or are busy, and nothing that
+    /// points to damage or to a peer that does not speak the protocol.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
+            Self::Status { status, .. } => status.is_transient(),
+            Self::NoTracker { source, .. } => source.is_passing(),
+            Self::NotConfigured
+            | Self::Answer { .. }
+            | Self::TooLarge { .. }
+            | Self::Mismatch { .. }
+            | Self::Changed { .. }
+            | Self::NameLost { .. }
+            | Self::Taken { .. }
+            | Self::Differs { .. }
+            | Self::Local { .. } => false,
+        }
+    }
+    /// Whether a storage, not a tracker, said that the file is not there.
+    pub(super) fn is_missing_file(&self) -> bool {
+        let at_storage = self.operation().is_some_and(|operation| operation.is_change() || operation.is_read());
+        at_storage && self.status() == Some(Status::NOT_FOUND)
+    }
+
+    /// The same attempt, of which something worse is known now.
+    pub(super) fn into_name_lost(self) -> Self {
+        match self.attempt().cloned() {
+            Some(attempt) => Self::NameLost { attempt: Box::new(attempt) },
+            None => self,
+        }
+    }
+
+    /// The same attempt, of which something worse is known now.
+    pub(super) fn into_taken(self, name: &FileId) -> Self {
+        match self.attempt().cloned() {
+            Some(attempt) => Self::Taken { attempt: Box::new(attempt), name: name.to_string() },
+            None => self,
         }
     }
 }

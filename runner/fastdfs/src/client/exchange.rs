@@ -1,10 +1,15 @@
 //! One request and its answer, whatever the operation.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Client, ClientError, Operation, connection::Fault, error::Attempt, pool::Lease};
+use super::{
+    Client, ClientError, Operation,
+    connection::Fault,
+    error::{Attempt, Sent},
+    pool::Lease,
+};
 use crate::wire::{Command, FileId, Header, Status, message};
 
 /// Largest answer that is not content: far above any list of storages or set of metadata.
@@ -30,11 +35,16 @@ impl<'a> Call<'a> {
         Box::new(Attempt { operation: self.operation, file: self.file.map(ToString::to_string), address })
     }
 
+    /// A connection that failed when all of the request was out.
     pub(super) fn fault(&self, address: SocketAddr, fault: Fault) -> ClientError {
+        self.fault_when(Sent::Whole, address, fault)
+    }
+
+    pub(super) fn fault_when(&self, sent: Sent, address: SocketAddr, fault: Fault) -> ClientError {
         let attempt = self.attempt(address);
         match fault {
-            Fault::Io(source) => ClientError::Broken { attempt, source },
-            Fault::TimedOut(after) => ClientError::TimedOut { attempt, after },
+            Fault::Io(source) => ClientError::Broken { attempt, sent, source },
+            Fault::TimedOut(after) => ClientError::TimedOut { attempt, sent, after },
             Fault::Wire(source) => ClientError::Answer { attempt, source },
             Fault::TooLarge { size, limit } => ClientError::TooLarge { attempt, size, limit },
         }
@@ -52,11 +62,13 @@ pub(super) struct Request<'a> {
     /// Flags, for file info; else 0.
     pub(super) flags: Status,
     pub(super) body: &'a [u8],
+    /// How much longer than usual its answer may take.
+    pub(super) patience: Duration,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(command: Command, body: &'a [u8]) -> Self {
-        Self { command, flags: Status::OK, body }
+        Self { command, flags: Status::OK, body, patience: Duration::ZERO }
     }
 }
 
@@ -97,12 +109,12 @@ impl Client {
         file: &FileId,
         request: Request<'_>,
     ) -> Result<(Lease<'_>, Header), ClientError> {
-        let first = self.fetch_target(file).await?.address;
+        let first = self.route_to_read(file).await?.address;
         let unreachable = match self.begin(call, first, request).await {
             Err(error @ ClientError::Connect { .. }) => error,
             begun => return begun,
         };
-        for other in self.fetch_targets(file).await?.into_iter().filter(|other| other.address != first) {
+        for other in self.route_to_all(file).await?.into_iter().filter(|other| other.address != first) {
             match self.begin(call, other.address, request).await {
                 Err(ClientError::Connect { .. }) => {}
                 begun => return begun,
@@ -120,16 +132,16 @@ impl Client {
     ) -> Result<(Lease<'_>, Header), ClientError> {
         let bytes = message(request.command, request.flags, request.body);
         let mut lease = self.shared.pool.lease(address).await?;
-        let mut answered = send(&mut lease, &bytes).await;
-        if let Err(fault) = &answered
+        let mut answered = exchange(&mut lease, &bytes, request.patience).await;
+        if let Err((sent, fault)) = &answered
             && lease.may_be_stale(fault)
-            && call.operation.is_idempotent()
+            && (*sent == Sent::Partly || can_be_done_twice(call.operation))
         {
             tracing::debug!(%address, "a connection was closed while it rested");
             lease.renew().await?;
-            answered = send(&mut lease, &bytes).await;
+            answered = exchange(&mut lease, &bytes, request.patience).await;
         }
-        let header = answered.map_err(|fault| call.fault(address, fault))?;
+        let header = answered.map_err(|(sent, fault)| self.broken(call, sent, address, fault))?;
         if header.status.is_ok() {
             return Ok((lease, header));
         }
@@ -139,9 +151,20 @@ impl Client {
         }
         Err(call.status(address, header.status))
     }
+
+    /// A failed connection, after which those that rest are not trusted either.
+    pub(super) fn broken(&self, call: Call<'_>, sent: Sent, address: SocketAddr, fault: Fault) -> ClientError {
+        self.shared.pool.forget(address);
+        call.fault_when(sent, address, fault)
+    }
 }
 
-async fn send(lease: &mut Lease<'_>, bytes: &[u8]) -> Result<Header, Fault> {
-    lease.connection.write(bytes).await?;
-    lease.connection.answer().await
+async fn exchange(lease: &mut Lease<'_>, bytes: &[u8], patience: Duration) -> Result<Header, (Sent, Fault)> {
+    lease.connection.write(bytes).await.map_err(|fault| (Sent::Partly, fault))?;
+    lease.connection.late_answer(patience).await.map_err(|fault| (Sent::Whole, fault))
+}
+
+/// Without a word to whoever asked for it: a second deletion finds nothing, which must then be no error.
+fn can_be_done_twice(operation: Operation) -> bool {
+    operation.is_idempotent() && operation != Operation::Delete
 }

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::{
     ClientError, ClientOptions,
@@ -47,9 +50,13 @@ impl Pool {
             if rested > self.idle_limit || !connection.is_quiet() {
                 continue;
             }
-            if rested <= self.probe_after || connection.probe().await.is_ok() {
+            let there = rested <= self.probe_after
+                || timeout(self.connect, connection.probe()).await.is_ok_and(|probed| probed.is_ok());
+            if there {
                 return Ok(Lease { connection, pool: self, _permit: permit });
             }
+            // What rested as long is no better: one silent server must not cost a wait for each.
+            self.forget(address);
         }
         Ok(Lease { connection: self.open(address).await?, pool: self, _permit: permit })
     }
@@ -57,6 +64,11 @@ impl Pool {
     async fn open(&self, address: SocketAddr) -> Result<Connection, ClientError> {
         let opened = Connection::open(address, self.connect, self.io).await;
         opened.map_err(|source| ClientError::Connect { address: address.to_string(), source })
+    }
+
+    /// Closes what rests of a server: when one connection broke, the others have most likely broken too.
+    pub(super) fn forget(&self, address: SocketAddr) {
+        self.locked().remove(&address);
     }
 
     /// Takes all resting connections out.
@@ -74,6 +86,8 @@ impl Pool {
         connection.rested_since = Instant::now();
         let mut resting = self.locked();
         let of_server = resting.entry(connection.address).or_default();
+        // The last one is used first: those before it may rest for ever.
+        of_server.retain(|connection| connection.rested_since.elapsed() <= self.idle_limit);
         if of_server.len() < self.max_idle {
             of_server.push(connection);
         }

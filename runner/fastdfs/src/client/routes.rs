@@ -9,13 +9,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Client, ClientError, Operation,
+    Client, ClientError, Operation, Place,
     exchange::{Call, MAX_ANSWER, Request},
 };
-use crate::wire::{
-    Command, FetchTarget, FileId, GroupName, GroupRecord, Status, StorageRecord, StoreTarget, WireError, group_records,
-    storage_records,
-};
+use crate::wire::{Command, FetchTarget, FileId, GroupName, Status, StoreTarget, WireError};
 
 #[derive(Debug, Default)]
 pub(super) struct Routes {
@@ -24,70 +21,61 @@ pub(super) struct Routes {
 }
 
 impl Client {
-    /// Where an upload should go.
+    /// Where an upload should go. Where the place is a given storage, this asks for any.
     pub async fn store_target(&self) -> Result<StoreTarget, ClientError> {
-        let call = Call::new(Operation::StoreQuery);
-        let mut body = [0; GroupName::WIDTH];
-        let request = match &self.shared.options.group {
-            None => Request::new(Command::STORE_ANY_ONE, &[]),
-            Some(group) => {
-                body[..group.as_str().len()].copy_from_slice(group.as_str().as_bytes());
-                Request::new(Command::STORE_GROUP_ONE, &body)
-            }
-        };
-        self.ask_trackers(call, request, |body| StoreTarget::decode(body).map(first)).await
+        self.repeat(|| self.route_to_store()).await
+    }
+
+    /// All storages that an upload may go to, of the group that the tracker chooses; else as [`Client::store_target`].
+    pub async fn store_targets(&self) -> Result<Vec<StoreTarget>, ClientError> {
+        self.repeat(|| self.route_to_store_all()).await
     }
 
     /// A storage to read a file from. Trackers do not know whether the file exists.
     pub async fn fetch_target(&self, file: &FileId) -> Result<FetchTarget, ClientError> {
-        self.where_is(file, Command::FETCH_ONE).await.map(first)
+        self.repeat(|| self.route_to_read(file)).await
     }
 
     /// All storages that a file can be read from.
     pub async fn fetch_targets(&self, file: &FileId) -> Result<Vec<FetchTarget>, ClientError> {
-        self.where_is(file, Command::FETCH_ALL).await
+        self.repeat(|| self.route_to_all(file)).await
     }
 
     /// The storage that changes to a file go to.
     pub async fn update_target(&self, file: &FileId) -> Result<FetchTarget, ClientError> {
+        self.repeat(|| self.route_to_change(file)).await
+    }
+
+    pub(super) async fn route_to_store(&self) -> Result<StoreTarget, ClientError> {
+        self.where_to(Command::STORE_ANY_ONE, Command::STORE_GROUP_ONE).await.map(first)
+    }
+
+    pub(super) async fn route_to_store_all(&self) -> Result<Vec<StoreTarget>, ClientError> {
+        self.where_to(Command::STORE_ANY_ALL, Command::STORE_GROUP_ALL).await
+    }
+
+    pub(super) async fn route_to_read(&self, file: &FileId) -> Result<FetchTarget, ClientError> {
+        self.where_is(file, Command::FETCH_ONE).await.map(first)
+    }
+
+    pub(super) async fn route_to_all(&self, file: &FileId) -> Result<Vec<FetchTarget>, ClientError> {
+        self.where_is(file, Command::FETCH_ALL).await
+    }
+
+    pub(super) async fn route_to_change(&self, file: &FileId) -> Result<FetchTarget, ClientError> {
         self.where_is(file, Command::UPDATE).await.map(first)
     }
 
-    /// All groups. Understands servers since 6.13.1.
-    pub async fn groups(&self) -> Result<Vec<GroupRecord>, ClientError> {
-        let request = Request::new(Command::LIST_GROUPS, &[]);
-        self.ask_trackers(Call::new(Operation::List), request, group_records).await
-    }
-
-    /// All storages of a group. Understands servers since 6.13.1.
-    pub async fn storages(&self, group: &GroupName) -> Result<Vec<StorageRecord>, ClientError> {
-        let mut body = [0; GroupName::WIDTH];
-        body[..group.as_str().len()].copy_from_slice(group.as_str().as_bytes());
-        let request = Request::new(Command::LIST_STORAGES, &body);
-        self.ask_trackers(Call::new(Operation::List), request, storage_records).await
-    }
-
-    /// Asks every tracker whether it is there; how many are.
-    pub async fn active_trackers(&self) -> usize {
-        let mut active = 0;
-        for tracker in &self.shared.options.trackers {
-            let request = Request::new(Command::ACTIVE_TEST, &[]);
-            active += usize::from(self.ask_tracker(Call::new(Operation::ActiveTest), tracker, request).await.is_ok());
-        }
-        active
-    }
-
-    /// Asks a storage or tracker whether it is there.
-    pub async fn active_test(&self, address: SocketAddr) -> Result<(), ClientError> {
-        let request = Request::new(Command::ACTIVE_TEST, &[]);
-        self.ask(Call::new(Operation::ActiveTest), address, request, 0).await.map(|_| ())
-    }
-
-    /// Closes resting connections with a goodbye. The client stays usable.
-    pub async fn quit(&self) {
-        for connection in self.shared.pool.empty() {
-            connection.quit().await;
-        }
+    async fn where_to(&self, any: Command, of_group: Command) -> Result<Vec<StoreTarget>, ClientError> {
+        let body;
+        let request = match &self.place {
+            Place::Anywhere | Place::Storage { .. } => Request::new(any, &[]),
+            Place::Group(group) => {
+                body = group_field(group);
+                Request::new(of_group, &body)
+            }
+        };
+        self.ask_trackers(Call::new(Operation::StoreQuery), request, StoreTarget::decode).await
     }
 
     async fn where_is(&self, file: &FileId, command: Command) -> Result<Vec<FetchTarget>, ClientError> {
@@ -97,7 +85,7 @@ impl Client {
     }
 
     /// Tries each tracker once. A refusal counts as a failure too: a tracker that has just started knows no storage yet.
-    async fn ask_trackers<T>(
+    pub(super) async fn ask_trackers<T>(
         &self,
         call: Call<'_>,
         request: Request<'_>,
@@ -127,28 +115,43 @@ impl Client {
         }
     }
 
-    async fn ask_tracker(
+    pub(super) async fn ask_tracker(
         &self,
         call: Call<'_>,
         tracker: &str,
         request: Request<'_>,
     ) -> Result<(SocketAddr, Bytes), ClientError> {
-        let address = self.resolve(tracker).await?;
-        Ok((address, self.ask(call, address, request, MAX_ANSWER).await?))
+        let mut unreachable = None;
+        for address in self.resolve(tracker).await? {
+            match self.ask(call, address, request, MAX_ANSWER).await {
+                Err(error @ ClientError::Connect { .. }) => unreachable = Some(error),
+                asked => return asked.map(|answer| (address, answer)),
+            }
+        }
+        let source = io::ErrorKind::NotFound.into();
+        Err(unreachable.unwrap_or_else(|| ClientError::Connect { address: tracker.to_owned(), source }))
     }
 
-    async fn resolve(&self, tracker: &str) -> Result<SocketAddr, ClientError> {
+    /// All addresses of a tracker: a name may have several, and not all of them may be listened on.
+    async fn resolve(&self, tracker: &str) -> Result<Vec<SocketAddr>, ClientError> {
         if let Ok(address) = tracker.parse() {
-            return Ok(address);
+            return Ok(vec![address]);
         }
         let cannot = |source| ClientError::Connect { address: tracker.to_owned(), source };
         let limit = self.shared.options.connect_timeout;
         let found = tokio::time::timeout(limit, tokio::net::lookup_host(tracker)).await;
         let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        found.map_err(cannot)?.next().ok_or_else(|| cannot(io::ErrorKind::NotFound.into()))
+        found.map(Iterator::collect).map_err(cannot)
     }
 }
 
 fn first<T>(targets: Vec<T>) -> T {
     targets.into_iter().next().expect("decoding refuses an answer without targets")
+}
+
+/// A group as a whole body.
+pub(super) fn group_field(group: &GroupName) -> [u8; GroupName::WIDTH] {
+    let mut field = [0; GroupName::WIDTH];
+    field[..group.as_str().len()].copy_from_slice(group.as_str().as_bytes());
+    field
 }
