@@ -1,213 +1,266 @@
-//! Changes of files that exist: append, modify, truncate, regenerate, delete, metadata.
+//! Changes of files that exist: append, modify, truncate, regenerate, delete.
 //!
-//! A change that ends in the middle is taken back to the size before it: at once when the client went away, at the next start
-//! when the process was killed.
+//! A change is there whole or not at all, whatever ends it: a client that goes away, or a killed server, whose next start
+//! takes it back or brings it to its end. Who reads while a range is overwritten may see some of the old bytes and some of the
+//! new ones.
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, Seek as _, SeekFrom},
+    os::unix::fs::FileExt as _,
+    sync::Arc,
 };
 
 use super::{
     Fsync,
+    content::{Content, stream_to},
+    counters::Bytes,
+    intents::{Intent, Remedy},
     peer::{PIECE, Peer},
+    read::crc_of,
     reply::{Refusal, Reply},
-    storage::{Changing, Storage, now_unix, whole_name},
-    tree::{Tree, metadata_name},
-    upload::receive_into,
+    storage::{Storage, StorePath, WHOLE_NAME, file_of, now_unix, on_disk, whole_name},
+    temp::TempFile,
+    writers::Writer,
 };
-use crate::wire::{
-    AppendHead, FileName, Metadata, MetadataFlag, MetadataRequest, ModifyHead, NewName, SizeWord, Status,
-    TruncateRequest, parse_file_request, parse_stored,
-};
+use crate::wire::{AppendHead, FileName, ModifyHead, NewName, SizeWord, Status, TruncateRequest, parse_stored};
 
-/// Metadata of a file beyond this is refused.
-const MAX_METADATA: usize = PIECE;
-/// Shortest name of commands that carry nothing but a name.
-const WHOLE_NAME: usize = 44;
+/// A file that only its holder may change now. Jobs hold it too: it stays locked until the last of them has ended.
+struct Changing {
+    path: Arc<StorePath>,
+    name: FileName,
+    file: Arc<File>,
+    size: u64,
+    writer: Writer,
+}
 
 impl Storage {
-    pub(super) fn append(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let head = AppendHead::decode(peer.take(AppendHead::LEN)?)?;
-        let name = whole_name(peer, head.name_length)?;
+    pub(super) async fn append(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
+        let head = AppendHead::decode(peer.take(AppendHead::LEN).await?)?;
+        let name = whole_name(peer, head.name_length).await?;
         if head.size != peer.body_left() {
             return Err(Refusal::INVALID);
         }
-        let changing = self.change(&name)?;
-        self.extend(peer, &name, &changing)
+        let content = small_content(peer).await?;
+        let changing = self.change(peer, name).await?;
+        let appended = self.extend(peer, changing, content).await?;
+        self.counters.moved(Bytes::Appended, head.size);
+        Ok(appended)
     }
 
-    pub(super) fn modify(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let head = ModifyHead::decode(peer.take(ModifyHead::LEN)?)?;
-        let name = whole_name(peer, head.name_length)?;
+    pub(super) async fn modify(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
+        let head = ModifyHead::decode(peer.take(ModifyHead::LEN).await?)?;
+        let name = whole_name(peer, head.name_length).await?;
         if head.size != peer.body_left() {
             return Err(Refusal::INVALID);
         }
-        let changing = self.change(&name)?;
-        match head.offset.cmp(&changing.size) {
+        let content = small_content(peer).await?;
+        let changing = self.change(peer, name).await?;
+        let modified = match head.offset.cmp(&changing.size) {
             std::cmp::Ordering::Greater => Err(Refusal::INVALID),
-            std::cmp::Ordering::Equal => self.extend(peer, &name, &changing),
-            std::cmp::Ordering::Less => self.overwrite(peer, &name, &changing, head.offset),
-        }
+            std::cmp::Ordering::Equal => self.extend(peer, changing, content).await,
+            std::cmp::Ordering::Less => self.overwrite(peer, changing, content, head.offset).await,
+        };
+        self.counters.moved(Bytes::Modified, if modified.is_ok() { head.size } else { 0 });
+        modified
     }
 
-    pub(super) fn truncate(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let TruncateRequest { size, name } = TruncateRequest::decode(peer.whole_body()?)?;
-        if name.as_str().len() < WHOLE_NAME {
-            return Err(Refusal::INVALID);
-        }
-        let changing = self.change(&name)?;
+    pub(super) async fn truncate(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
+        let TruncateRequest { size, name } = TruncateRequest::decode(peer.whole_body().await?)?;
+        check_whole(&name)?;
+        let changing = self.change(peer, name).await?;
         self.check_size(0, size)?;
-        changing.file.set_len(size).map_err(|error| Refusal::disk(&error))?;
-        self.sync_change(&changing.file)?;
-        Ok(Reply::EMPTY)
+        let path = Arc::clone(&changing.path);
+        let cut = on_disk(&path.writers, move || {
+            changing.file.set_len(size)?;
+            changing.sync()
+        });
+        cut.await.map(|()| Reply::EMPTY)
     }
 
-    pub(super) fn regenerate(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let name = parse_stored(peer.whole_body()?)?;
-        if name.as_str().len() < WHOLE_NAME {
+    pub(super) async fn regenerate(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
+        let name = parse_stored(peer.whole_body().await?)?;
+        check_whole(&name)?;
+        let changing = self.change(peer, name).await?;
+        let path = Arc::clone(&changing.path);
+        let crc32 = crc_of(&path, &changing.file, changing.size).await?;
+        let source = self.source;
+        let new = on_disk(&path.writers, move || {
+            let size_word = SizeWord::normal(changing.size, rand::random());
+            let new = NewName { source, created_unix: now_unix() as u32, size_word, crc32 };
+            changing.become_normal(&new)
+        });
+        Ok(self.stored(new.await?))
+    }
+
+    pub(super) async fn delete(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
+        let file = file_of(peer.whole_body().await?)?;
+        self.check_group(&file.group)?;
+        let path = self.path_of(&file.name)?;
+        let writer = self.lock(peer, &file.name).await?;
+        let at = Arc::clone(&path);
+        let deleted = on_disk(&path.writers, move || {
+            at.tree.remove(&file.name)?;
+            at.remove_metadata(&file.name)?;
+            drop(writer);
+            Ok(())
+        });
+        deleted.await.map(|()| Reply::EMPTY)
+    }
+
+    /// Waits until nobody else changes the file.
+    pub(super) async fn lock(&self, peer: &mut Peer, name: &FileName) -> Result<Writer, Refusal> {
+        tokio::select! {
+            writer = self.writers.lock(name, self.patience) => writer.ok_or(Refusal::Status(Status::BUSY)),
+            () = peer.cut() => Err(Refusal::Broken),
+        }
+    }
+
+    /// Takes the right to change an appender file. A missing one is told before one of the wrong kind.
+    async fn change(&self, peer: &mut Peer, name: FileName) -> Result<Changing, Refusal> {
+        let path = self.path_of(&name)?;
+        let writer = self.lock(peer, &name).await?;
+        let (at, of) = (Arc::clone(&path), name.clone());
+        let opened = on_disk(&path.writers, move || {
+            let file = at.tree.open_to_change(&of)?;
+            let size = file.metadata()?.len();
+            Ok((file, size))
+        });
+        let (file, size) = opened.await?;
+        if !name.is_appender() {
             return Err(Refusal::INVALID);
         }
-        let changing = self.change(&name)?;
-        let crc32 = crc_of(&changing.file, changing.size).map_err(|error| Refusal::disk(&error))?;
-        if self.tree.fsync != Fsync::Never {
-            changing.file.sync_data().map_err(|error| Refusal::disk(&error))?;
-        }
-        let size_word = SizeWord::normal(changing.size, rand::random());
-        let new = NewName { source: self.source, created_unix: now_unix() as u32, size_word, crc32 };
-        let new = name.with_leaf(&new.leaf_with_tail_of(name.leaf()))?;
-        self.tree.rename(&name, &new).map_err(|error| Refusal::disk(&error))?;
-        self.remove_metadata(&name)?;
-        Ok(self.stored(new))
-    }
-
-    pub(super) fn delete(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let file = parse_file_request(peer.whole_body()?)?;
-        self.check_group(&file.group)?;
-        self.check_path(file.name.path_index())?;
-        let _writer = self.writers.lock(&file.name, self.patience).ok_or(Refusal::Status(Status::BUSY))?;
-        self.tree.remove(&file.name).map_err(|error| Refusal::disk(&error))?;
-        self.remove_metadata(&file.name)?;
-        Ok(Reply::EMPTY)
-    }
-
-    pub(super) fn set_metadata(&self, peer: &mut Peer) -> Result<Reply, Refusal> {
-        let MetadataRequest { flag, file, metadata } = MetadataRequest::decode(peer.whole_body()?)?;
-        self.check_group(&file.group)?;
-        let _writer = self.writers.lock(&file.name, self.patience).ok_or(Refusal::Status(Status::BUSY))?;
-        self.open(&file.name, Tree::open_to_read)?;
-        let metadata = match flag {
-            MetadataFlag::Overwrite => metadata,
-            MetadataFlag::Merge => {
-                let mut merged = self.metadata_of(&file.name)?.unwrap_or_default();
-                merged.merge(&metadata);
-                merged
-            }
-        };
-        if metadata.is_empty() {
-            return self.remove_metadata(&file.name).map(|()| Reply::EMPTY);
-        }
-        self.write_metadata(&file.name, &metadata)
-    }
-
-    /// Metadata that was set, if any.
-    pub(super) fn metadata_of(&self, name: &FileName) -> Result<Option<Metadata>, Refusal> {
-        let name = metadata_name(name).ok_or(Refusal::INVALID)?;
-        let file = match self.tree.open_to_read(&name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|error| Refusal::disk(&error))?,
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_METADATA as u64).read_to_end(&mut bytes).map_err(|error| Refusal::disk(&error))?;
-        Ok(Some(Metadata::decode(&bytes)))
-    }
-
-    fn write_metadata(&self, name: &FileName, metadata: &Metadata) -> Result<Reply, Refusal> {
-        let bytes = metadata.encode();
-        if bytes.len() > MAX_METADATA {
-            return Err(Refusal::Status(Status::TOO_BIG));
-        }
-        let name = metadata_name(name).ok_or(Refusal::INVALID)?;
-        let written = self.tree.temp.create().and_then(|mut new| {
-            io::Write::write_all(&mut new.file, &bytes)?;
-            self.tree.replace(new, &name)
-        });
-        written.map(|()| Reply::EMPTY).map_err(|error| Refusal::disk(&error))
-    }
-
-    fn remove_metadata(&self, name: &FileName) -> Result<(), Refusal> {
-        // A name too long to have metadata has none.
-        let Some(name) = metadata_name(name) else { return Ok(()) };
-        match self.tree.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Refusal::disk(&error)),
-            _ => Ok(()),
-        }
+        writer.show_only(size);
+        Ok(Changing { path, name, file: Arc::new(file), size, writer })
     }
 
     /// Writes the body at the end of the file.
-    fn extend(&self, peer: &mut Peer, name: &FileName, changing: &Changing<'_>) -> Result<Reply, Refusal> {
-        self.check_size(changing.size, peer.body_left())?;
-        self.all_or_nothing(name, changing, |file| {
-            file.seek(SeekFrom::Start(changing.size)).map_err(|error| Refusal::disk(&error))?;
-            receive_into(peer, file).map(|_| ())
-        })
+    async fn extend(&self, peer: &mut Peer, changing: Changing, content: Option<Vec<u8>>) -> Result<Reply, Refusal> {
+        let more = content.as_ref().map_or_else(|| peer.body_left(), |content| content.len() as u64);
+        self.check_size(changing.size, more)?;
+        changing.path.check_room(more).await?;
+        let path = Arc::clone(&changing.path);
+        if let Some(content) = content {
+            let done = on_disk(&path.writers, move || changing.extend_with(&content));
+            return done.await.map(|()| Reply::EMPTY);
+        }
+        let changing = Arc::new(changing);
+        let of = Arc::clone(&changing);
+        let intent = on_disk(&path.writers, move || of.begin(Remedy::TakeBack { size: of.size })).await?;
+        let streamed = stream_to(peer, &path, Arc::clone(&changing.file), changing.size).await;
+        let arrived = streamed.is_ok();
+        let ended = on_disk(&path.writers, move || changing.end(intent, arrived)).await;
+        streamed.and(ended).map(|()| Reply::EMPTY)
     }
 
     /// Writes the body over what is there. It is received whole first, so that a client that goes away changes nothing.
-    fn overwrite(&self, peer: &mut Peer, name: &FileName, changing: &Changing<'_>, at: u64) -> Result<Reply, Refusal> {
-        self.check_size(at, peer.body_left())?;
-        let mut content = self.tree.temp.create().map_err(|error| Refusal::disk(&error))?;
-        receive_into(peer, &content.file)?;
-        self.all_or_nothing(name, changing, |file| {
-            let copied = content.file.rewind().and_then(|()| {
-                file.seek(SeekFrom::Start(at))?;
-                io::copy(&mut content.file, file)
-            });
-            copied.map(|_| ()).map_err(|error| Refusal::disk(&error))
-        })
-    }
-
-    /// Changes a file so that its size is the one before or the one after, whatever ends us.
-    fn all_or_nothing(
+    async fn overwrite(
         &self,
-        name: &FileName,
-        changing: &Changing<'_>,
-        change: impl FnOnce(&mut &File) -> Result<(), Refusal>,
+        peer: &mut Peer,
+        changing: Changing,
+        content: Option<Vec<u8>>,
+        offset: u64,
     ) -> Result<Reply, Refusal> {
-        let intent = self.tree.intents.begin(name, changing.size).map_err(|error| Refusal::disk(&error))?;
-        let changed = change(&mut &changing.file).and_then(|()| self.sync_change(&changing.file));
-        if changed.is_err() && changing.file.set_len(changing.size).is_err() {
-            // The intent stays, and the next start takes the change back.
-            return Err(Refusal::Status(Status::IO));
-        }
-        intent.finish().map_err(|error| Refusal::disk(&error))?;
-        changed.map(|()| Reply::EMPTY)
-    }
-
-    fn sync_change(&self, file: &File) -> Result<(), Refusal> {
-        if self.tree.fsync != Fsync::Always {
-            return Ok(());
-        }
-        file.sync_data().map_err(|error| Refusal::disk(&error))
-    }
-
-    fn check_size(&self, have: u64, more: u64) -> Result<(), Refusal> {
-        let size = have.checked_add(more).ok_or(Refusal::INVALID)?;
-        if size > self.max_file_size { Err(Refusal::Status(Status::TOO_BIG)) } else { Ok(()) }
+        let size = content.as_ref().map_or_else(|| peer.body_left(), |content| content.len() as u64);
+        self.check_size(offset, size)?;
+        let path = Arc::clone(&changing.path);
+        path.check_room(size).await?;
+        let content = match content {
+            Some(content) => Content::Memory(content),
+            None => Content::receive(peer, &path).await?,
+        };
+        let done = on_disk(&path.writers, move || {
+            let (content, _) = content.into_temp(&changing.path)?;
+            changing.repeat_until_done(content, offset)
+        });
+        done.await.map(|()| Reply::EMPTY)
     }
 }
 
-/// CRC-32 of the first `size` bytes.
-pub(super) fn crc_of(file: &File, size: u64) -> io::Result<u32> {
-    use std::os::unix::fs::FileExt as _;
-    let mut crc = crc32fast::Hasher::new();
-    let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
-    let mut at = 0;
-    while at < size {
-        let want = (size - at).min(piece.len() as u64) as usize;
-        file.read_exact_at(&mut piece[..want], at)?;
-        crc.update(&piece[..want]);
-        at += want as u64;
+impl Changing {
+    fn begin(&self, remedy: Remedy) -> io::Result<Intent> {
+        self.path.tree.intents.begin(&self.name, remedy).map_err(|(error, stands)| {
+            if stands {
+                self.writer.give_up();
+            }
+            error
+        })
     }
-    Ok(crc.finalize())
+
+    /// The change is over: it took place, or was taken back.
+    fn finish(&self, intent: Intent) -> io::Result<()> {
+        let finished = self.path.tree.intents.finish(intent);
+        finished.inspect_err(|_| self.writer.give_up())
+    }
+
+    /// Cuts off what a change that failed has added. Where even that fails, the intent stays, and the next start does it.
+    fn take_back(&self) -> io::Result<()> {
+        let cut = self.file.set_len(self.size).and_then(|()| self.sync());
+        cut.inspect_err(|_| self.writer.give_up())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.path.tree.fsync == Fsync::Always { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// Writes behind the end of the file: all of it, or nothing.
+    fn extend_with(&self, content: &[u8]) -> io::Result<()> {
+        let intent = self.begin(Remedy::TakeBack { size: self.size })?;
+        let written = self.file.write_all_at(content, self.size);
+        let ended = self.end(intent, written.is_ok());
+        written.and(ended)
+    }
+
+    /// Ends a change behind the end of the file; takes back what did not arrive whole.
+    fn end(&self, intent: Intent, arrived: bool) -> io::Result<()> {
+        let synced = if arrived { self.sync() } else { Ok(()) };
+        if !arrived || synced.is_err() {
+            self.take_back()?;
+        }
+        self.finish(intent)?;
+        synced
+    }
+
+    /// Copies content over the file. A kill in the middle leaves both content and intent, and the next start copies again.
+    fn repeat_until_done(&self, mut content: TempFile, offset: u64) -> io::Result<()> {
+        if self.path.tree.fsync == Fsync::Always {
+            content.file.sync_data()?;
+            self.path.tree.temp.sync()?;
+        }
+        let intent = self.begin(Remedy::Repeat { temp: content.number, offset })?;
+        content.file.rewind()?;
+        let mut file = self.file.as_ref();
+        file.seek(SeekFrom::Start(offset))?;
+        let copied = io::copy(&mut content.file, &mut file).and_then(|_| self.sync());
+        if copied.is_err() {
+            // What stood there is gone; but the file does not keep what it never had.
+            self.take_back()?;
+        }
+        self.finish(intent)?;
+        copied
+    }
+
+    fn become_normal(&self, new: &NewName) -> io::Result<FileName> {
+        let tree = &self.path.tree;
+        if tree.fsync != Fsync::Never {
+            self.file.sync_data()?;
+        }
+        let leaf = new.leaf_with_tail_of(self.name.leaf());
+        let new = self.name.with_leaf(&leaf).map_err(io::Error::other)?;
+        tree.rename(&self.name, &new)?;
+        self.path.remove_metadata(&self.name)?;
+        Ok(new)
+    }
+}
+
+/// A body that fits into memory, received before the file is locked: who sends it slowly holds up nobody. None where it is larger.
+async fn small_content(peer: &mut Peer) -> Result<Option<Vec<u8>>, Refusal> {
+    match peer.body_left() {
+        size if size <= PIECE as u64 => peer.content(size as usize).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn check_whole(name: &FileName) -> Result<(), Refusal> {
+    if (name.as_str().len() as u64) < WHOLE_NAME { Err(Refusal::INVALID) } else { Ok(()) }
 }

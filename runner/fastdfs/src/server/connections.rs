@@ -1,17 +1,14 @@
-//! Who is connected: admits up to a limit, runs each connection on its own thread, and ends them.
+//! Who is connected: admits up to a limit, runs each connection as a task, and ends them.
 
 use std::{
-    collections::HashMap,
-    net::{Shutdown, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
-    thread,
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{net::TcpStream, sync::watch};
 
 use super::{
     peer::Peer,
@@ -19,26 +16,30 @@ use super::{
 };
 use crate::wire::{Command, Header, Status};
 
-/// Requests need little stack; large buffers are on the heap.
-const STACK: usize = 256 << 10;
-
 /// The commands of a server.
 pub(super) trait Service: Send + Sync + 'static {
     /// Carries out one request. What it leaves of the body is dropped.
-    fn serve(&self, header: Header, peer: &mut Peer) -> Result<Reply, Refusal>;
+    fn serve(&self, header: Header, peer: &mut Peer) -> impl Future<Output = Result<Reply, Refusal>> + Send;
     /// Whether the connection ends after this refusal.
     fn closes_after(&self, status: Status) -> bool;
 }
 
-struct Live {
-    streams: HashMap<u64, Arc<TcpStream>>,
-    stopping: bool,
+/// How far the end of a server has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Phase {
+    /// It has not begun.
+    Serving,
+    /// Requests that have begun are served to their end; nobody waits for another one.
+    Finishing,
+    /// Nobody waits for anything.
+    Cut,
 }
 
 pub(super) struct Connections {
-    live: Mutex<Live>,
+    phase: watch::Sender<Phase>,
     count: watch::Sender<usize>,
-    next: AtomicU64,
+    /// As many were connected at once at most.
+    most: AtomicUsize,
     max: usize,
     idle: Duration,
     io: Duration,
@@ -46,73 +47,43 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(max: usize, idle: Duration, io: Duration) -> Self {
-        let live = Mutex::new(Live { streams: HashMap::new(), stopping: false });
-        Self { live, count: watch::Sender::new(0), next: AtomicU64::new(0), max, idle, io }
+        Self {
+            phase: watch::Sender::new(Phase::Serving),
+            count: watch::Sender::new(0),
+            most: AtomicUsize::new(0),
+            max,
+            idle,
+            io,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
         *self.count.borrow()
     }
 
-    /// Serves a new connection on a thread of its own; closes it when there are too many.
-    pub(super) fn admit(self: &Arc<Self>, stream: TcpStream, service: Arc<dyn Service>, name: &str) {
-        let stream = Arc::new(stream);
-        let Some(id) = self.register(&stream) else {
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Serves a new connection in a task of its own; closes it when there are too many.
+    pub(super) fn admit<S: Service>(self: &Arc<Self>, stream: TcpStream, service: Arc<S>, name: &str) {
+        let Some(registered) = self.register() else {
             tracing::warn!(server = name, max = self.max, "too many connections: a new one was closed");
             return;
         };
-        let this = Arc::clone(self);
-        let serving = thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
-            let session = Session { service, registered: Registered { id, of: this } };
-            let of = &session.registered.of;
-            if let Ok(mut peer) = Peer::new(stream, of.idle, of.io) {
-                of.converse(&mut peer, session.service.as_ref());
-            }
-        });
-        if let Err(error) = serving {
-            tracing::error!(%error, "cannot start a thread for a connection");
-            self.forget(id);
-        }
-    }
-
-    fn converse(&self, peer: &mut Peer, service: &dyn Service) {
-        while !self.locked().stopping {
-            let Some(header) = peer.header() else { return };
-            if header.command == Command::QUIT {
-                return;
-            }
-            let refused = match service.serve(header, peer) {
-                Ok(Reply::Body(body)) => peer.answer(Status::OK, &body),
-                Ok(Reply::Sent) => Ok(()),
-                Ok(Reply::Close) => return,
-                Err(refusal) => Err(refusal),
-            };
-            match refused {
-                Ok(()) => {}
-                Err(Refusal::Broken) => return,
-                Err(Refusal::Status(status)) => {
-                    if peer.answer(status, &[]).is_err() {
-                        return;
-                    }
-                    if service.closes_after(status) {
-                        return peer.linger();
-                    }
-                }
-            }
-            if !peer.drain() {
-                return peer.linger();
-            }
-        }
+        let peer = Peer::new(stream, self.idle, self.io, self.phase.subscribe());
+        let session = Session { service, registered };
+        tokio::spawn(async move { converse(peer, &session).await });
     }
 
     /// Lets every connection finish the request it is in, and admits no more.
     pub(super) fn stop(&self) {
-        self.end(Shutdown::Read);
+        self.advance(Phase::Finishing);
     }
 
     /// Cuts what is left.
     pub(super) fn cut(&self) {
-        self.end(Shutdown::Both);
+        self.advance(Phase::Cut);
     }
 
     /// Returns when nobody is connected.
@@ -121,51 +92,61 @@ impl Connections {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    fn end(&self, how: Shutdown) {
-        let mut live = self.locked();
-        live.stopping = true;
-        for stream in live.streams.values() {
-            // One that is closed already is what we want.
-            let _ = stream.shutdown(how);
+    fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let on = *phase < to;
+            *phase = to.max(*phase);
+            on
+        });
+    }
+
+    fn register(self: &Arc<Self>) -> Option<Registered> {
+        let admitted = *self.phase.borrow() == Phase::Serving
+            && self.count.send_if_modified(|count| {
+                let room = *count < self.max;
+                *count += usize::from(room);
+                self.most.fetch_max(*count, Ordering::Relaxed);
+                room
+            });
+        admitted.then(|| Registered { of: Arc::clone(self) })
+    }
+}
+
+async fn converse<S: Service>(mut peer: Peer, session: &Session<S>) {
+    let service = session.service.as_ref();
+    while *session.registered.of.phase.borrow() == Phase::Serving {
+        // Requests that were sent together would else be served without ever giving way.
+        tokio::task::consume_budget().await;
+        let Some(header) = peer.header().await else { return };
+        if header.command == Command::QUIT {
+            return;
+        }
+        let status = match service.serve(header, &mut peer).await {
+            Ok(Reply::Body(body)) if peer.answer(Status::OK, &body).await.is_ok() => Status::OK,
+            Ok(Reply::Sent) => Status::OK,
+            Err(Refusal::Status(status)) if peer.answer(status, &[]).await.is_ok() => status,
+            Ok(Reply::Body(_) | Reply::Close) | Err(Refusal::Status(_) | Refusal::Broken) => return,
+        };
+        if !status.is_ok() && service.closes_after(status) || !peer.drain().await {
+            return peer.linger().await;
         }
     }
-
-    fn register(&self, stream: &Arc<TcpStream>) -> Option<u64> {
-        let mut live = self.locked();
-        if live.stopping || live.streams.len() >= self.max {
-            return None;
-        }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        live.streams.insert(id, Arc::clone(stream));
-        self.count.send_replace(live.streams.len());
-        Some(id)
-    }
-
-    fn forget(&self, id: u64) {
-        let mut live = self.locked();
-        live.streams.remove(&id);
-        self.count.send_replace(live.streams.len());
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    peer.linger().await;
 }
 
 /// Lets go of the service before the connection counts as ended: who waits for that may open the same folder again.
-struct Session {
-    service: Arc<dyn Service>,
+struct Session<S> {
+    service: Arc<S>,
     registered: Registered,
 }
 
-/// Takes a connection off the list however its thread ends.
+/// Takes a connection off the count however its task ends.
 struct Registered {
-    id: u64,
     of: Arc<Connections>,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.of.forget(self.id);
+        self.of.count.send_modify(|count| *count -= 1);
     }
 }

@@ -17,6 +17,15 @@ pub(super) enum Counted {
     GetMetadata = 14,
 }
 
+/// Index of the first of a pair: bytes asked for, then bytes moved.
+#[derive(Clone, Copy)]
+pub(super) enum Bytes {
+    Uploaded = 20,
+    Appended = 22,
+    Modified = 24,
+    Downloaded = 26,
+}
+
 pub(super) struct Counters([AtomicU64; RECORD_COUNTERS]);
 
 impl Counters {
@@ -31,6 +40,12 @@ impl Counters {
             self.0[what as usize + 1].fetch_add(1, Ordering::Relaxed);
         }
         outcome
+    }
+
+    /// Counts the content of a request that went well.
+    pub(super) fn moved(&self, what: Bytes, bytes: u64) {
+        self.0[what as usize].fetch_add(bytes, Ordering::Relaxed);
+        self.0[what as usize + 1].fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn all(&self) -> [u64; RECORD_COUNTERS] {

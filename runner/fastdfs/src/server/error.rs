@@ -21,6 +21,12 @@ pub enum ServerError {
         /// Why.
         source: io::Error,
     },
+    /// More store paths than a file id can name.
+    #[error("{count} store paths are more than the 255 that a file id can tell apart")]
+    StorePaths {
+        /// How many there are.
+        count: usize,
+    },
     /// Another server works on the same base path.
     #[error("another server uses {path}", path = path.display())]
     InUse {

@@ -12,6 +12,12 @@ use super::{
     tree::Tree,
 };
 
+/// 0xFF in an upload lets the storage choose.
+const MAX_STORE_PATHS: usize = 255;
+
+/// How long what was cut may take to end.
+const CUT: Duration = Duration::from_secs(5);
+
 /// A running tracker and storage. Dropping it cuts all connections; [`ServerHandle::shutdown`] ends them in order.
 pub struct ServerHandle {
     /// Where the tracker listens.
@@ -25,16 +31,14 @@ pub struct ServerHandle {
 impl ServerHandle {
     /// Cleans up what a killed server left, binds both sockets and serves. Needs a tokio runtime, whose tasks it keeps light.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
-        let (base_path, fsync) = (options.base_path.clone(), options.fsync);
-        let opening = tokio::task::spawn_blocking(move || Tree::open(&base_path, fsync)).await;
-        let tree = opening.expect("opening the folders does not panic")?;
+        let trees = open_store_paths(&options).await?;
         let storage_listener = listen(&options.storage).await?;
         let tracker_listener = listen(&options.tracker).await?;
         let storage_addr = local_address(&storage_listener, &options.storage)?;
         let tracker_addr = local_address(&tracker_listener, &options.tracker)?;
-        let storage = Arc::new(Storage::new(&options, storage_addr, tree));
+        let storage = Arc::new(Storage::new(&options, storage_addr, trees));
         let at_storage = connections(&options);
-        let tracker = Tracker::new(&options, storage_addr, Arc::clone(&storage), Arc::clone(&at_storage));
+        let tracker = Tracker::new(&options, tracker_addr, storage_addr, Arc::clone(&storage), Arc::clone(&at_storage));
         let doors = vec![
             Door::open("fastdfs-storage", storage_listener, at_storage, storage),
             Door::open("fastdfs-tracker", tracker_listener, connections(&options), Arc::new(tracker)),
@@ -52,8 +56,14 @@ impl ServerHandle {
                 door.connections.ended().await;
             }
         };
-        if tokio::time::timeout(self.grace, all_ended).await.is_err() {
-            tracing::warn!("connections outlived the grace period and are cut");
+        if tokio::time::timeout(self.grace, all_ended).await.is_ok() {
+            return;
+        }
+        tracing::warn!("connections outlived the grace period and are cut");
+        for door in &self.doors {
+            door.connections.cut();
+            // What they have on the disk ends first; a disk that hangs is not waited for.
+            let _ = tokio::time::timeout(CUT, door.connections.ended()).await;
         }
     }
 }
@@ -71,11 +81,11 @@ struct Door {
 }
 
 impl Door {
-    fn open(
+    fn open<S: Service>(
         name: &'static str,
         listener: TcpListener,
         connections: Arc<Connections>,
-        service: Arc<dyn Service>,
+        service: Arc<S>,
     ) -> Self {
         let accepting = tokio::spawn(accept(name, listener, Arc::clone(&connections), service));
         Self { accepting, connections }
@@ -96,14 +106,9 @@ impl Drop for Door {
     }
 }
 
-async fn accept(name: &'static str, listener: TcpListener, connections: Arc<Connections>, service: Arc<dyn Service>) {
+async fn accept<S: Service>(name: &str, listener: TcpListener, connections: Arc<Connections>, service: Arc<S>) {
     loop {
-        let accepted = listener.accept().await.and_then(|(stream, _)| {
-            stream.set_nodelay(true)?;
-            let stream = stream.into_std()?;
-            stream.set_nonblocking(false)?;
-            Ok(stream)
-        });
+        let accepted = listener.accept().await.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream));
         match accepted {
             Ok(stream) => connections.admit(stream, Arc::clone(&service), name),
             Err(error) => {
@@ -113,6 +118,16 @@ async fn accept(name: &'static str, listener: TcpListener, connections: Arc<Conn
             }
         }
     }
+}
+
+async fn open_store_paths(options: &ServerOptions) -> Result<Vec<Tree>, ServerError> {
+    let paths: Vec<_> = std::iter::once(&options.base_path).chain(&options.more_store_paths).cloned().collect();
+    if paths.len() > MAX_STORE_PATHS {
+        return Err(ServerError::StorePaths { count: paths.len() });
+    }
+    let fsync = options.fsync;
+    let opening = move || paths.iter().map(|path| Tree::open(path, fsync)).collect();
+    tokio::task::spawn_blocking(opening).await.expect("opening the folders does not panic")
 }
 
 fn connections(options: &ServerOptions) -> Arc<Connections> {

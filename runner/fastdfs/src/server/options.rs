@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use crate::wire::GroupName;
+use crate::wire::{AddressSize, GroupName};
 
 /// When content reaches the disk for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,6 +42,18 @@ pub struct ServerOptions {
     pub group: GroupName,
     /// Files lie in `data/` below this folder, which is created.
     pub base_path: PathBuf,
+    /// More such folders, as a rule on other disks: the base path is store path 0, these are 1, 2, … (at most 254 of them). Their
+    /// order is part of every file id. Uploads take turns.
+    pub more_store_paths: Vec<PathBuf>,
+    /// Bytes to leave free on the disk of each store path: an upload that would take them is refused (28). Default 0.
+    pub reserved_space: u64,
+    /// Address fields of answers as wide as IPv6 needs them, for IPv4 addresses too: as the original does where
+    /// `response_ip_addr_size` is `IPv6`. Default: as wide as the address needs.
+    pub wide_addresses: bool,
+    /// Reads of files at once for each store path, where the system has not got the content in memory. Default 4.
+    pub disk_readers: usize,
+    /// Writes of files at once for each store path. Default 4.
+    pub disk_writers: usize,
     /// Default [`Fsync::Never`].
     pub fsync: Fsync,
     /// Connections at once, tracker and storage each; more are closed when they come. Default 1024.
@@ -66,6 +78,11 @@ impl ServerOptions {
             advertise: None,
             group: GroupName::new("group1").expect("a constant that fits"),
             base_path: base_path.into(),
+            more_store_paths: Vec::new(),
+            reserved_space: 0,
+            wide_addresses: false,
+            disk_readers: 4,
+            disk_writers: 4,
             fsync: Fsync::default(),
             max_connections: 1024,
             max_file_size: 1 << 40,
@@ -73,6 +90,11 @@ impl ServerOptions {
             io_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(5),
         }
+    }
+
+    /// How wide address fields are.
+    pub(super) fn address_size(&self, address: IpAddr) -> AddressSize {
+        if self.wide_addresses { AddressSize::Ipv6 } else { AddressSize::of(address) }
     }
 
     /// Free ports on loopback: for tests and for programs that read the addresses back.

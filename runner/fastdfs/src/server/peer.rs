@@ -1,22 +1,28 @@
-//! One connection, seen from the server: headers, bodies in pieces, answers. Blocking, with a limit on every wait.
+//! One connection, seen from the server: headers, bodies in pieces, answers; a limit on every wait.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::reply::Refusal;
+use tokio::{
+    io::{AsyncWriteExt as _, Interest},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
+
+use super::{connections::Phase, reply::Refusal};
 use crate::wire::{Command, HEADER_LEN, Header, Status};
 
 /// Holds whole small requests, and several when they were sent together.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 16 << 10;
 /// Largest piece of a body, and largest body that is not content.
 pub(super) const PIECE: usize = 256 << 10;
 /// An unwanted body up to this size is read and dropped, so that the connection can go on.
 const DRAIN: u64 = 1 << 20;
-
 /// How long a connection that is being closed may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -25,37 +31,42 @@ pub(super) struct Peer {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// For bodies over `BUFFER`; made when first needed.
+    /// For messages over `BUFFER`; made when first needed.
     large: Vec<u8>,
     body_left: u64,
+    /// Until the first request it is `io`: who connects and says nothing is not waited for as long as who rests.
     idle: Duration,
+    rests: Duration,
     io: Duration,
-    read_timeout: Duration,
+    phase: watch::Receiver<Phase>,
 }
 
 impl Peer {
-    pub(super) fn new(stream: Arc<TcpStream>, idle: Duration, io: Duration) -> io::Result<Self> {
-        let (idle, io) = (idle.max(Duration::from_millis(1)), io.max(Duration::from_millis(1)));
-        stream.set_read_timeout(Some(idle))?;
-        stream.set_write_timeout(Some(io))?;
+    pub(super) fn new(stream: TcpStream, idle: Duration, io: Duration, phase: watch::Receiver<Phase>) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Ok(Self { stream, buffer, start: 0, end: 0, large: Vec::new(), body_left: 0, idle, io, read_timeout: idle })
+        let stream = Arc::new(stream);
+        Self { stream, buffer, start: 0, end: 0, large: Vec::new(), body_left: 0, idle: io, rests: idle, io, phase }
     }
 
     pub(super) fn local_address(&self) -> Option<SocketAddr> {
         self.stream.local_addr().ok()
     }
 
-    /// The next request. None when the client is done, silent for too long, or not speaking FastDFS.
-    pub(super) fn header(&mut self) -> Option<Header> {
+    /// The next request. None when the client is done, silent for too long, or not speaking FastDFS; and when the server stops.
+    pub(super) async fn header(&mut self) -> Option<Header> {
         while self.end - self.start < HEADER_LEN {
-            let wait = if self.start == self.end { self.idle } else { self.io };
-            self.fill(wait).ok()?;
+            let (wait, until) = match self.end - self.start {
+                0 => (self.idle, Phase::Finishing),
+                _ => (self.io, Phase::Cut),
+            };
+            self.fill(wait, until).await.ok()?;
         }
         let bytes = self.buffer[self.start..].first_chunk::<HEADER_LEN>().expect("that many are there");
         let header = Header::decode(bytes).ok()?;
         self.start += HEADER_LEN;
         self.body_left = header.length;
+        self.idle = self.rests;
+        self.large = Vec::new();
         Some(header)
     }
 
@@ -65,139 +76,170 @@ impl Peer {
     }
 
     /// The next `count` bytes of the body; refused when there are fewer, or when it is more than a message may have.
-    pub(super) fn take(&mut self, count: usize) -> Result<&[u8], Refusal> {
+    pub(super) async fn take(&mut self, count: usize) -> Result<&[u8], Refusal> {
         if count as u64 > self.body_left || count > PIECE {
             return Err(Refusal::INVALID);
         }
+        if count > BUFFER {
+            self.large = self.content(count).await?;
+            return Ok(&self.large);
+        }
         self.body_left -= count as u64;
-        if count <= BUFFER { self.take_small(count) } else { self.take_large(count) }
-    }
-
-    /// All that is left of a body that is a message, not content.
-    pub(super) fn whole_body(&mut self) -> Result<&[u8], Refusal> {
-        let count = usize::try_from(self.body_left).map_err(|_| Refusal::INVALID)?;
-        self.take(count)
-    }
-
-    /// The next piece of content, as it comes. Empty at the end of the body.
-    pub(super) fn piece(&mut self) -> Result<&[u8], Refusal> {
-        if self.body_left == 0 {
-            return Ok(&[]);
-        }
-        if self.start == self.end {
-            if self.body_left > BUFFER as u64 {
-                return self.large_piece();
-            }
-            self.fill(self.io).map_err(|error| Refusal::socket(&error))?;
-        }
-        let count = self.body_left.min((self.end - self.start) as u64) as usize;
-        let piece = self.start..self.start + count;
-        self.start += count;
-        self.body_left -= count as u64;
-        Ok(&self.buffer[piece])
-    }
-
-    pub(super) fn answer(&mut self, status: Status, body: &[u8]) -> Result<(), Refusal> {
-        let message = crate::wire::message(Command::ANSWER, status, body);
-        self.write(&message)
-    }
-
-    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Refusal> {
-        (&*self.stream).write_all(bytes).map_err(|error| Refusal::socket(&error))
-    }
-
-    /// Copies from a file to the socket without passing through our memory, where the system can.
-    pub(super) fn copy_from(&self, file: &std::fs::File, count: u64) -> Result<(), Refusal> {
-        let copied = io::copy(&mut file.take(count), &mut &*self.stream).map_err(|error| Refusal::socket(&error))?;
-        if copied == count { Ok(()) } else { Err(Refusal::Broken) }
-    }
-
-    /// Makes ready for the next request; false when more is coming than is worth reading.
-    pub(super) fn drain(&mut self) -> bool {
-        if self.body_left > DRAIN {
-            return false;
-        }
-        while self.body_left > 0 {
-            if self.piece().is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Ends the connection so that the last answer arrives: closing with unread bytes would reset it.
-    pub(super) fn linger(&mut self) {
-        let until = Instant::now() + LINGER;
-        self.body_left = DRAIN;
-        self.io = self.io.min(LINGER);
-        if self.stream.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
-        while self.body_left > 0 && Instant::now() < until {
-            if self.piece().is_err() {
-                return;
-            }
-        }
-    }
-
-    fn take_small(&mut self, count: usize) -> Result<&[u8], Refusal> {
         while self.end - self.start < count {
-            self.fill(self.io).map_err(|error| Refusal::socket(&error))?;
+            self.fill(self.io, Phase::Cut).await.map_err(|error| Refusal::socket(&error))?;
         }
         let taken = self.start..self.start + count;
         self.start += count;
         Ok(&self.buffer[taken])
     }
 
-    fn take_large(&mut self, count: usize) -> Result<&[u8], Refusal> {
-        let have = self.end - self.start;
-        self.make_large();
-        self.large[..have].copy_from_slice(&self.buffer[self.start..self.end]);
-        (self.start, self.end) = (0, 0);
-        self.wait_at_most(self.io).map_err(|error| Refusal::socket(&error))?;
-        (&*self.stream).read_exact(&mut self.large[have..count]).map_err(|error| Refusal::socket(&error))?;
-        Ok(&self.large[..count])
+    /// All that is left of a body that is a message, not content.
+    pub(super) async fn whole_body(&mut self) -> Result<&[u8], Refusal> {
+        let count = usize::try_from(self.body_left).map_err(|_| Refusal::INVALID)?;
+        self.take(count).await
     }
 
-    fn large_piece(&mut self) -> Result<&[u8], Refusal> {
-        self.make_large();
-        self.wait_at_most(self.io).map_err(|error| Refusal::socket(&error))?;
-        let want = self.body_left.min(PIECE as u64) as usize;
-        let count = read(&self.stream, &mut self.large[..want]).map_err(|error| Refusal::socket(&error))?;
+    /// The next `count` bytes of content, at most what is left of the body and [`PIECE`].
+    pub(super) async fn content(&mut self, count: usize) -> Result<Vec<u8>, Refusal> {
+        self.content_in(Vec::new(), count).await
+    }
+
+    /// As [`Peer::content`], in a buffer that was used before.
+    pub(super) async fn content_in(&mut self, mut piece: Vec<u8>, count: usize) -> Result<Vec<u8>, Refusal> {
+        let here = count.min(self.end - self.start);
+        piece.clear();
+        piece.reserve_exact(count);
+        piece.extend_from_slice(&self.buffer[self.start..self.start + here]);
+        self.start += here;
+        while piece.len() < count {
+            self.read_into(&mut piece, count).await.map_err(|error| Refusal::socket(&error))?;
+        }
         self.body_left -= count as u64;
-        Ok(&self.large[..count])
+        Ok(piece)
     }
 
-    fn make_large(&mut self) {
-        self.large.resize(PIECE, 0);
+    pub(super) async fn answer(&mut self, status: Status, body: &[u8]) -> Result<(), Refusal> {
+        let message = crate::wire::message(Command::ANSWER, status, body);
+        self.write(&message).await
+    }
+
+    pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_not_ready(&error) => self.writable().await?,
+                Err(error) => return Err(Refusal::socket(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until more can be written.
+    pub(super) async fn writable(&mut self) -> Result<(), Refusal> {
+        let ready = self.ready(Interest::WRITABLE, self.io, Phase::Cut).await;
+        ready.map_err(|error| Refusal::socket(&error))
+    }
+
+    /// Returns when the server cuts its connections.
+    pub(super) async fn cut(&mut self) {
+        // The sender lives as long as there is a connection.
+        let _ = self.phase.wait_for(|phase| *phase >= Phase::Cut).await;
+    }
+
+    /// For writers that copy from a file to the socket themselves.
+    pub(super) fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Makes ready for the next request; false when more is coming than is worth reading.
+    pub(super) async fn drain(&mut self) -> bool {
+        self.body_left <= DRAIN && self.skip_body().await.is_ok()
+    }
+
+    /// Ends the connection so that the last answer arrives: closing with unread bytes would reset it.
+    pub(super) async fn linger(mut self) {
+        let until = Instant::now() + LINGER;
+        self.body_left = DRAIN;
+        self.io = self.io.min(LINGER);
+        // Nobody else holds it: every job that writes to it has ended.
+        let Some(stream) = Arc::get_mut(&mut self.stream) else { return };
+        if stream.shutdown().await.is_ok() {
+            // It ends by itself when the client closes; whatever else happens, the time is over then.
+            let _ = tokio::time::timeout_at(until.into(), self.skip_body()).await;
+        }
+    }
+
+    async fn skip_body(&mut self) -> io::Result<()> {
+        while self.body_left > 0 {
+            if self.start == self.end {
+                self.fill(self.io, Phase::Cut).await?;
+            }
+            let count = self.body_left.min((self.end - self.start) as u64);
+            self.start += count as usize;
+            self.body_left -= count;
+        }
+        Ok(())
     }
 
     /// Reads at least one byte behind those that are there.
-    fn fill(&mut self, wait: Duration) -> io::Result<()> {
+    async fn fill(&mut self, wait: Duration, until: Phase) -> io::Result<()> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        self.wait_at_most(wait)?;
-        self.end += read(&self.stream, &mut self.buffer[self.end..])?;
-        Ok(())
+        loop {
+            match self.stream.try_read(&mut self.buffer[self.end..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(());
+                }
+                Err(error) if is_not_ready(&error) => {
+                    if until == Phase::Cut {
+                        self.acknowledge_at_once();
+                    }
+                    self.ready(Interest::READABLE, wait, until).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    fn wait_at_most(&mut self, wait: Duration) -> io::Result<()> {
-        if self.read_timeout != wait {
-            self.stream.set_read_timeout(Some(wait))?;
-            self.read_timeout = wait;
+    /// Reads at least one byte to the end of a piece that is to have `count` bytes.
+    async fn read_into(&mut self, piece: &mut Vec<u8>, count: usize) -> io::Result<()> {
+        use bytes::BufMut as _;
+        loop {
+            let missing = count - piece.len();
+            match self.stream.try_read_buf(&mut (&mut *piece).limit(missing)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+                Err(error) if is_not_ready(&error) => {
+                    self.acknowledge_at_once();
+                    self.ready(Interest::READABLE, self.io, Phase::Cut).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+    }
+
+    /// A client that sends a request in two parts without `TCP_NODELAY` keeps the second one back until the first one is
+    /// acknowledged (RFC 896), which the system delays by 40 ms unless told so. It forgets what it was told with every read.
+    fn acknowledge_at_once(&self) {
+        #[cfg(target_os = "linux")]
+        // Where it cannot be had, such clients wait a little.
+        let _ = socket2::SockRef::from(self.stream.as_ref()).set_tcp_quickack(true);
+    }
+
+    /// Waits for the socket; not beyond `wait`, and not into the phase `until` of the server's end.
+    async fn ready(&mut self, interest: Interest, wait: Duration, until: Phase) -> io::Result<()> {
+        let Self { stream, phase, .. } = self;
+        tokio::select! {
+            ready = timeout(wait, stream.ready(interest)) => ready.map_err(|_| io::ErrorKind::TimedOut)?.map(|_| ()),
+            _ = phase.wait_for(|phase| *phase >= until) => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
     }
 }
 
-fn read(mut stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.read(into) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
+fn is_not_ready(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -39,6 +39,7 @@ impl Refusal {
             io::ErrorKind::PermissionDenied => Status::ACCESS,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Status::NO_SPACE,
             io::ErrorKind::FileTooLarge => Status::TOO_BIG,
+            io::ErrorKind::InvalidInput => Status::INVALID,
             _ => Status::IO,
         };
         if status == Status::IO {

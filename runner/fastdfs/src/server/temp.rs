@@ -1,51 +1,78 @@
 //! Files that have no name yet: they vanish unless they are given one.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use rustix::fs::OFlags;
+
+use super::beneath::Folder;
 
 pub(super) struct TempFolder {
     path: PathBuf,
+    folder: Arc<Folder>,
     next: AtomicU64,
 }
 
 impl TempFolder {
-    /// Makes the folder and empties it: what is there was never answered for.
+    /// Makes the folder. What a killed server left in it is there until [`TempFolder::clear`].
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&path)?;
-        for entry in fs::read_dir(&path)? {
-            fs::remove_file(entry?.path())?;
+        std::fs::create_dir_all(&path)?;
+        let folder = Arc::new(Folder::open(&path)?);
+        Ok(Self { path, folder, next: AtomicU64::new(0) })
+    }
+
+    /// Empties it: what is there was never answered for.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            std::fs::remove_file(entry?.path())?;
         }
-        Ok(Self { path, next: AtomicU64::new(0) })
+        // Numbers begin anew: one from before must not come back under them.
+        self.sync()
+    }
+
+    /// Brings the entries in the folder to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.folder.sync()
     }
 
     pub(super) fn create(&self) -> io::Result<TempFile> {
-        let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(TempFile { file, path, named: false })
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let file = self.folder.create(&number.to_string())?;
+        Ok(TempFile { file, number, folder: Arc::clone(&self.folder), named: false })
+    }
+
+    /// One that a killed server left.
+    pub(super) fn left(&self, number: u64) -> io::Result<File> {
+        self.folder.file(&number.to_string(), OFlags::RDONLY)
     }
 }
 
 pub(super) struct TempFile {
     pub(super) file: File,
-    path: PathBuf,
+    /// Stands for its name in the folder.
+    pub(super) number: u64,
+    folder: Arc<Folder>,
     named: bool,
 }
 
 impl TempFile {
     /// Gives it its name; fails when that exists.
-    pub(super) fn name(&mut self, to: &Path) -> io::Result<()> {
-        rename_new(&self.path, to)?;
+    pub(super) fn name(&mut self, folder: &Folder, leaf: &str) -> io::Result<()> {
+        self.folder.rename_new(&self.number.to_string(), folder, leaf)?;
         self.named = true;
         Ok(())
     }
 
     /// Gives it its name in place of what has it.
-    pub(super) fn replace(&mut self, to: &Path) -> io::Result<()> {
-        fs::rename(&self.path, to)?;
+    pub(super) fn replace(&mut self, folder: &Folder, leaf: &str) -> io::Result<()> {
+        self.folder.rename(&self.number.to_string(), folder, leaf)?;
         self.named = true;
         Ok(())
     }
@@ -55,20 +82,7 @@ impl Drop for TempFile {
     fn drop(&mut self) {
         if !self.named {
             // What cannot be removed now is removed at the next start.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.folder.remove(&self.number.to_string());
         }
-    }
-}
-
-/// Renames without ever replacing.
-pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::{
-        fs::{CWD, RenameFlags, renameat_with},
-        io::Errno,
-    };
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows this; a link never replaces either.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(from, to).and_then(|()| fs::remove_file(from)),
-        done => Ok(done?),
     }
 }

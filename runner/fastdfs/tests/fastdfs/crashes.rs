@@ -23,13 +23,13 @@ fn served_in_a_process_of_its_own() {
     });
 }
 
-struct Served {
+pub(crate) struct Served {
     process: Child,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Served {
-    fn start(folder: &std::path::Path) -> Self {
+    pub(crate) fn start(folder: &std::path::Path) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crashes::served_in_a_process_of_its_own", "--nocapture"])
             .env(FOLDER, folder)
@@ -42,7 +42,7 @@ impl Served {
         Self { process, client }
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

@@ -89,9 +89,9 @@ async fn announced_lengths_are_not_believed() {
 #[tokio::test]
 async fn an_upload_that_stops_in_the_middle_leaves_nothing() {
     let at = Cluster::start().await;
-    for sent in [0, 1, 1000, 100_000] {
+    for sent in [0, 1, 1000, 100_000, 400_000, 599_999] {
         let mut stream = connect(at.server.storage_addr).await;
-        stream.write_all(&upload_head(200_000)).await.unwrap();
+        stream.write_all(&upload_head(600_000)).await.unwrap();
         stream.write_all(&bytes(sent)).await.unwrap();
         stream.shutdown().await.unwrap();
         assert!(answer(&mut stream).await.is_err());
@@ -108,6 +108,10 @@ async fn an_append_that_stops_in_the_middle_is_taken_back() {
     stream.write_all(&Header::request(Command::APPEND, head.len() as u64 + 500_000).encode()).await.unwrap();
     stream.write_all(&head).await.unwrap();
     stream.write_all(&bytes(400_000)).await.unwrap();
+    let path = at.folder.path().join("data").join(&file.name.as_str()[4..]);
+    while std::fs::metadata(&path).unwrap().len() == 5 {
+        tokio::task::yield_now().await;
+    }
     // What has not been answered for is not shown.
     assert_eq!(at.client.file_size(&file).await.unwrap(), 5);
     stream.shutdown().await.unwrap();
@@ -210,7 +214,7 @@ async fn a_connection_that_rests_too_long_is_closed() {
         options
     })
     .await;
-    let mut resting = connect(at.server.storage_addr).await;
+    let mut resting = probed(at.server.storage_addr).await.unwrap();
     assert_eq!(resting.read(&mut [0]).await.unwrap(), 0);
 }
 
@@ -231,4 +235,212 @@ async fn stopping_ends_resting_connections_and_waits_for_requests() {
     at.server.shutdown().await;
     assert_eq!(resting.read(&mut [0]).await.unwrap(), 0);
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Sends a request and returns the status of its answer; None when the connection is closed instead.
+async fn status_of(address: SocketAddr, command: Command, body: &[u8]) -> Option<Status> {
+    let mut stream = connect(address).await;
+    stream.write_all(&message(command, Status::OK, body)).await.unwrap();
+    answer(&mut stream).await.ok().map(|header| header.status)
+}
+
+#[tokio::test]
+async fn names_that_point_elsewhere_are_refused_and_wrong_tails_are_not_found() {
+    let at = Cluster::start().await;
+    let file = at.client.upload(b"inside", &ext("txt")).await.unwrap();
+    std::fs::write(at.folder.path().join("data/outside.txt"), b"outside").unwrap();
+    let name = file.name.as_str();
+    let (stem, digits) = (&name[..37], &name[37..40]);
+    for (name, expected) in [
+        (name.to_owned(), Status::OK),
+        (format!("{name}\0junk"), Status::OK),
+        (format!("{stem}{digits}.log"), Status::NOT_FOUND),
+        (format!("{stem}xyz.txt"), Status::NOT_FOUND),
+        (format!("{name}.."), Status::NOT_FOUND),
+        (name.replace("M00", "M01"), Status::INVALID),
+        (name.replace("M00", "MFF"), Status::INVALID),
+        (name.replace("M00", "m00"), Status::INVALID),
+        (name.replace("/00/00/", "/0a/00/"), Status::INVALID),
+        (name.replace("/00/00/", "/../00/"), Status::INVALID),
+        ("M00/00/00/../outside.txt".into(), Status::INVALID),
+        ("M00/00/00/../../outside.txt".into(), Status::INVALID),
+        ("M00/../outside.txt-and-more".into(), Status::INVALID),
+        (format!("/{name}"), Status::INVALID),
+        ("M00/00/00/..".into(), Status::INVALID),
+        ("M00/00/00/".into(), Status::INVALID),
+        ("/etc/passwd".into(), Status::INVALID),
+        ("\0".repeat(44), Status::INVALID),
+        (format!("{}\0{}", &name[..20], &name[20..]), Status::NOT_FOUND),
+        ("M00/00/00/".to_owned() + &"x".repeat(200), Status::NOT_FOUND),
+        ("M00/00/00/\u{fc}ber-the-top-and-down-the-hill".into(), Status::INVALID),
+    ] {
+        let mut download = vec![0; 16];
+        download.extend_from_slice(b"group1\0\0\0\0\0\0\0\0\0\0");
+        download.extend_from_slice(name.as_bytes());
+        assert_eq!(status_of(at.server.storage_addr, Command::DOWNLOAD, &download).await, Some(expected), "{name:?}");
+        let info = status_of(at.server.storage_addr, Command::FILE_INFO, &download[16..]).await;
+        assert_eq!(info, Some(expected), "{name:?}");
+    }
+    assert_eq!(at.files().len(), 1);
+}
+
+#[tokio::test]
+async fn groups_that_are_none_are_refused() {
+    let at = Cluster::start().await;
+    let file = at.client.upload(b"x", &ext("txt")).await.unwrap();
+    for group in [&b"group2\0\0\0\0\0\0\0\0\0\0"[..], b"group1          ", b"seventeen-letters", &[0; 16], &[0xFF; 16]]
+    {
+        let mut body = group[..16].to_vec();
+        body.extend_from_slice(file.name.as_str().as_bytes());
+        let storage = status_of(at.server.storage_addr, Command::DELETE, &body).await;
+        assert_eq!(storage, Some(Status::INVALID), "{group:?}");
+        let tracker = status_of(at.server.tracker_addr, Command::FETCH_ONE, &body).await;
+        assert_eq!(tracker, Some(Status::NOT_FOUND), "{group:?}");
+        let wide = status_of(at.server.tracker_addr, Command::STORE_GROUP_ONE, &[group, b"more"].concat()).await;
+        assert_eq!(wide, Some(Status::INVALID), "{group:?}");
+    }
+    assert_eq!(at.files().len(), 1);
+}
+
+#[tokio::test]
+async fn requests_that_come_byte_by_byte_are_answered() {
+    let at = Cluster::start().await;
+    let mut stream = connect(at.server.storage_addr).await;
+    stream.set_nodelay(true).unwrap();
+    let mut request = upload_head(300);
+    request.extend_from_slice(&bytes(300));
+    for byte in &request {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(answer(&mut stream).await.unwrap(), Header::answer(Status::OK, 60));
+}
+
+#[tokio::test]
+async fn requests_that_stop_at_any_byte_change_nothing() {
+    let at = Cluster::start().await;
+    let file = at.client.upload_appender(b"12345", &ext("log")).await.unwrap();
+    let mut append = AppendHead::encode(&file.name, 20);
+    append.extend_from_slice(&[b'x'; 20]);
+    let append = message(Command::APPEND, Status::OK, &append);
+    let mut upload = upload_head(20);
+    upload.extend_from_slice(&[b'x'; 20]);
+    let mut delete = b"group1\0\0\0\0\0\0\0\0\0\0".to_vec();
+    delete.extend_from_slice(file.name.as_str().as_bytes());
+    for request in [append, upload, message(Command::DELETE, Status::OK, &delete)] {
+        for sent in 0..request.len() {
+            let mut stream = connect(at.server.storage_addr).await;
+            stream.write_all(&request[..sent]).await.unwrap();
+            stream.shutdown().await.unwrap();
+            assert!(answer(&mut stream).await.is_err(), "{sent}");
+        }
+    }
+    assert_eq!(at.client.download(&file, 0, 0, 100).await.unwrap(), b"12345"[..]);
+    assert_eq!((at.files().len(), at.unfinished()), (1, 0));
+}
+
+#[tokio::test]
+async fn uploads_that_would_fill_the_disk_are_refused() {
+    let at = Cluster::start_with(|mut options| {
+        options.reserved_space = 1 << 60;
+        options
+    })
+    .await;
+    let refused = at.client.upload(b"x", &ext("txt")).await.unwrap_err();
+    assert_eq!(refused.status(), Some(Status::NO_SPACE), "{refused}");
+}
+
+#[tokio::test]
+async fn who_stops_within_a_request_is_not_waited_for_as_long_as_who_rests() {
+    let at = Cluster::start_with(|mut options| {
+        options.io_timeout = Duration::from_millis(50);
+        options.idle_timeout = Duration::from_secs(3600);
+        options
+    })
+    .await;
+    // One that never asked anything, one in its header, one in its content; each is closed without a word.
+    for sent in [0, 5, 100] {
+        let mut stream = connect(at.server.storage_addr).await;
+        stream.write_all(&upload_head(1000)[..sent.min(25)]).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "{sent}");
+    }
+    let mut resting = probed(at.server.storage_addr).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    resting.write_all(&message(Command::ACTIVE_TEST, Status::OK, &[])).await.unwrap();
+    assert_eq!(answer(&mut resting).await.unwrap(), Header::answer(Status::OK, 0));
+}
+
+/// Begins an append of a large content, and waits until some of it is on the disk.
+async fn begin_an_append(at: &Cluster, file: &packhorse_fastdfs::FileId) -> TcpStream {
+    let head = AppendHead::encode(&file.name, 900_000);
+    let mut stream = connect(at.server.storage_addr).await;
+    stream.write_all(&Header::request(Command::APPEND, head.len() as u64 + 900_000).encode()).await.unwrap();
+    stream.write_all(&head).await.unwrap();
+    stream.write_all(&bytes(600_000)).await.unwrap();
+    let path = at.folder.path().join("data").join(&file.name.as_str()[4..]);
+    while std::fs::metadata(&path).unwrap().len() < 10 {
+        tokio::task::yield_now().await;
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_changed_is_busy_after_a_while() {
+    let at = Cluster::start_with(|mut options| {
+        options.io_timeout = Duration::from_millis(300);
+        options
+    })
+    .await;
+    let file = at.client.upload_appender(b"12345", &ext("log")).await.unwrap();
+    let mut slow = begin_an_append(&at, &file).await;
+    let dribbling = tokio::spawn(async move {
+        // Never silent for too long, and never ready.
+        while slow.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut options = packhorse_fastdfs::ClientOptions::new([at.server.tracker_addr.to_string()]);
+    options.tries = 1;
+    let error = packhorse_fastdfs::Client::new(options).delete(&file).await.unwrap_err();
+    assert_eq!(error.status(), Some(Status::BUSY), "{error}");
+    assert_eq!(at.client.download(&file, 0, 0, 100).await.unwrap(), b"12345"[..]);
+    dribbling.abort();
+}
+
+#[tokio::test]
+async fn stopping_cuts_what_outlives_the_grace_and_frees_the_folder() {
+    let at = Cluster::start_with(|mut options| {
+        options.grace = Duration::from_millis(100);
+        options
+    })
+    .await;
+    let file = at.client.upload_appender(b"12345", &ext("log")).await.unwrap();
+    let mut slow = begin_an_append(&at, &file).await;
+    let waiting = {
+        let (client, file) = (at.client.clone(), file.clone());
+        tokio::spawn(async move { client.delete(&file).await })
+    };
+    let Cluster { server, folder, .. } = at;
+    server.shutdown().await;
+    assert!(answer(&mut slow).await.is_err());
+    assert!(waiting.await.unwrap().is_err());
+    let options = packhorse_fastdfs::ServerOptions::new(folder.path()).on_free_ports();
+    let server = packhorse_fastdfs::ServerHandle::start(options).await.unwrap();
+    let client = crate::cluster::client_of(&server);
+    assert_eq!(client.download(&file, 0, 0, 100).await.unwrap(), b"12345"[..]);
+}
+
+#[tokio::test]
+async fn a_slave_of_a_name_that_was_half_deleted_has_no_metadata() {
+    let at = Cluster::start().await;
+    let master = at.client.upload(b"master", &ext("jpg")).await.unwrap();
+    let prefix = "_small".parse().unwrap();
+    let slave = at.client.upload_slave(&master, &prefix, &ext("jpg"), b"old").await.unwrap();
+    let mut metadata = packhorse_fastdfs::wire::Metadata::default();
+    metadata.insert(b"k", b"v").unwrap();
+    at.client.set_metadata(&slave, &metadata, packhorse_fastdfs::wire::MetadataFlag::Overwrite).await.unwrap();
+    // As a kill between the two deletions leaves it.
+    std::fs::remove_file(at.folder.path().join("data").join(&slave.name.as_str()[4..])).unwrap();
+    assert_eq!(at.client.upload_slave(&master, &prefix, &ext("jpg"), b"new").await.unwrap(), slave);
+    assert!(at.client.metadata(&slave).await.unwrap().is_empty());
 }

@@ -21,11 +21,15 @@ mod hostile;
 #[cfg(test)]
 mod hostile_servers;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 #[expect(unreachable_pub, reason = "it is the library of the fuzz targets too")]
 #[path = "../../fuzz/laws.rs"]
 mod laws;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
@@ -40,3 +44,13 @@ mod recorded_bytes;
 mod recorded_client;
 #[cfg(test)]
 mod resuming;
+#[cfg(test)]
+mod store_paths;
+#[cfg(test)]
+mod weather;
+
+/// Whether the counts that issues ask for are due, and not a tenth of them.
+#[cfg(test)]
+fn full() -> bool {
+    std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1")
+}
