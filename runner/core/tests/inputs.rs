@@ -119,7 +119,7 @@ fn the_model_holds_what_the_file_says() {
     assert_eq!((push.on_error, push.retry.on_exhausted), (OnError::Continue, Exhausted::Pause));
     assert_eq!((push.retry.max_attempts, push.retry.initial, push.retry.factor), (3, Duration::from_secs(1), 1.5));
     assert_eq!((push.retry.max, push.retry.max_elapsed), (Duration::from_secs(300), Some(Duration::from_secs(86_400))));
-    assert_eq!(push.retry.errors, ["transient", "PH0501", "TOO_SLOW"]);
+    assert_eq!(push.retry.errors, ["transient", "PH4102", "TOO_SLOW"]);
     let StepKind::Uses { primitive, with } = &push.kind else { panic!("push is no block") };
     assert_eq!((primitive.name, with.len()), ("transfer.push", 7));
     assert_eq!(with["packet_size"].as_literal(), Some(&json!("auto")));

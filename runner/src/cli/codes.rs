@@ -24,7 +24,11 @@ pub(super) fn find(text: &str) -> Option<Code> {
     let asked = text.to_ascii_uppercase();
     let own =
         CODES.iter().find(|(code, _, _)| *code == asked).map(|&(code, means, advice)| Code { code, means, advice });
-    own.or_else(|| {
+    let of_runs = || {
+        let &(code, means) = packhorse_core::run::CODES.iter().find(|(code, _)| *code == asked)?;
+        Some(Code { code, means, advice: "`packhorse show RUN` tells which step it was and what it waited for" })
+    };
+    own.or_else(of_runs).or_else(|| {
         let &(code, means) = workflow::codes::CODES.iter().find(|(code, _)| *code == asked)?;
         Some(Code {
             code,
@@ -84,6 +88,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "the message names it; flags come before variables, these before packhorse.yaml",
     ),
     (
+        "PH1008",
+        "a command was interrupted before its end",
+        "the message names the command that goes on, where there is one",
+    ),
+    (
         "PH2001",
         "a workflow file has problems",
         "each is listed with its place; `packhorse validate FILE` lists them again",
@@ -93,6 +102,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH2004", "a file cannot be read", "check the path and its rights"),
     ("PH2005", "the inputs do not fit the workflow", "the message lists what each input takes"),
     ("PH2006", "there is no such help topic", "`packhorse help` lists them"),
+    ("PH4006", "a step ended by a bug of ours", "please report it with the message"),
     ("PH4011", "no stored file is known by this digest", "give a path or a fastdfs: id"),
     (
         "PH4012",
@@ -178,7 +188,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), count);
         assert_eq!(find("ph4107").map(|code| code.code), Some("PH4107"));
-        assert!(find("PH0207").is_some(), "codes of workflows are known too");
+        assert!(find("PH0207").is_some() && find("PH4001").is_some(), "codes of workflows and runs are known too");
         assert!(find("run_x").is_none());
     }
 }

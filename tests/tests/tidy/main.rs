@@ -85,3 +85,9 @@ fn every_dependency_has_its_reason() {
     let problems = words::dependencies(&root, &page);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
+
+#[test]
+fn every_code_is_explained() {
+    let problems = words::codes(&tree::files());
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

@@ -61,6 +61,34 @@ pub(crate) fn links(file: &File, exists: impl Fn(&str) -> bool) -> Vec<String> {
         .collect()
 }
 
+/// Files that say what codes mean, for `packhorse explain`.
+const CODES: [&str; 3] =
+    ["runner/src/cli/codes.rs", "runner/core/src/workflow/codes.rs", "runner/core/src/run/codes.rs"];
+
+/// Stable codes (`"PH4102"`) in a program's source that no file of [`CODES`] explains.
+pub(crate) fn codes(files: &[File]) -> Vec<String> {
+    let of_programs =
+        |file: &&File| file.path.starts_with("runner/") && file.path.contains("/src/") && file.path.ends_with(".rs");
+    let (explained, used): (Vec<_>, Vec<_>) =
+        files.iter().filter(of_programs).partition(|file| CODES.contains(&file.path.as_str()));
+    let explained: Vec<&str> = explained.iter().flat_map(|file| quoted_codes(&file.text)).collect();
+    let own = |file: &File| file.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned();
+    let without = |file: &&File| {
+        let text = own(file);
+        let unknown = quoted_codes(&text).into_iter().filter(|code| !explained.contains(code));
+        unknown.map(|code| format!("{}: {code} is explained nowhere", file.path)).collect::<Vec<_>>()
+    };
+    let none = explained.is_empty().then(|| "no code was found".to_owned());
+    used.iter().filter(|file| !file.path.contains("/tests")).flat_map(without).chain(none).collect()
+}
+
+/// What stands in quotes and is `PH` and four digits.
+fn quoted_codes(text: &str) -> Vec<&str> {
+    let is_code =
+        |word: &&str| word.len() == 6 && word.starts_with("PH") && word[2..].bytes().all(|byte| byte.is_ascii_digit());
+    text.split('"').filter(is_code).collect()
+}
+
 /// A relative path from `folder`, from the root of the repository.
 fn beside(folder: &str, target: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
@@ -107,6 +135,14 @@ mod tests {
 
     fn file(text: &str) -> File {
         File { path: "runner/src/x.rs".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_code_that_nobody_explains_is_found() {
+        let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+        let table = file("runner/src/cli/codes.rs", "(\"PH1001\", \"a port\")");
+        let user = file("runner/src/app/x.rs", "Stop::usage(\"PH1001\", x); Stop::usage(\"PH1002\", \"PH1003 \")");
+        assert_eq!(codes(&[table, user]), ["runner/src/app/x.rs: PH1002 is explained nowhere"]);
     }
 
     #[test]

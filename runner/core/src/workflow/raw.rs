@@ -122,7 +122,7 @@ pub(super) struct RawRetry {
     pub(super) max_elapsed: Option<String>,
     /// How the waits grow. Each wait is drawn at random between nothing and the bound that this gives.
     pub(super) backoff: Option<RawBackoff>,
-    /// Codes (`PH0501`) or classes (`transient`) that are retried; absent = every transient failure.
+    /// Codes (`PH4102`) or classes (`transient`) that are retried; absent = every transient failure.
     pub(super) errors: Option<Vec<ErrorName>>,
     /// What happens after the last attempt.
     pub(super) on_exhausted: Option<Exhausted>,
