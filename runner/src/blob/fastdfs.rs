@@ -3,7 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use packhorse_fastdfs::{Client, ClientError, Extension, FileId, client::Operation, wire::Status};
+use packhorse_fastdfs::{
+    Client, ClientError, Extension, FileId,
+    client::Operation,
+    wire::{FileKind, Status},
+};
 
 use super::{BlobError, BlobInfo, BlobStore, BoxFuture};
 
@@ -20,6 +24,15 @@ impl FastdfsBlobs {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// The client answers for empty files without asking anybody; here one that is gone must be told as such.
+    async fn is_there_if_empty(&self, uri: &str, file: &FileId) -> Result<(), BlobError> {
+        let is_empty = file.name.info().is_ok_and(|named| named.kind == FileKind::Normal { size: 0 });
+        if !is_empty {
+            return Ok(());
+        }
+        self.client.file_size(file).await.map(|_| ()).map_err(|error| blob_error(uri, error))
     }
 }
 
@@ -45,6 +58,7 @@ impl BlobStore for FastdfsBlobs {
                 return Ok(Bytes::new());
             }
             let file = file_of(uri)?;
+            self.is_there_if_empty(uri, &file).await?;
             self.client.download(&file, offset, len as u64, len).await.map_err(|error| blob_error(uri, error))
         })
     }
@@ -52,6 +66,7 @@ impl BlobStore for FastdfsBlobs {
     fn get_file<'a>(&'a self, uri: &'a str, to: &'a Path) -> BoxFuture<'a, Result<u64, BlobError>> {
         Box::pin(async move {
             let file = file_of(uri)?;
+            self.is_there_if_empty(uri, &file).await?;
             self.client.download_to_file(&file, to).await.map_err(|error| blob_error(uri, error))
         })
     }

@@ -62,8 +62,8 @@ pub(super) enum Command {
     Plugin(PluginArgs),
     /// A simulated device for any codec that has a device side.
     Device(DeviceArgs),
-    /// The FastDFS side.
-    Fastdfs(FastdfsArgs),
+    /// A client of any FastDFS, and the embedded server alone.
+    Fastdfs(super::fastdfs::args::FastdfsArgs),
     /// The embedded MQTT broker alone.
     Broker(BrokerArgs),
     /// Everything embedded: three workflows over a lossy link, one kill and resume.
@@ -297,48 +297,6 @@ pub(super) struct FaultArgs {
     pub seed: u64,
 }
 
-/// `fastdfs`.
-#[derive(Debug, Args)]
-pub(super) struct FastdfsArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: FastdfsCommand,
-}
-
-/// The commands of `fastdfs`.
-#[derive(Debug, Subcommand)]
-pub(super) enum FastdfsCommand {
-    /// The embedded tracker and storage alone.
-    Serve {
-        /// Address of the tracker.
-        #[arg(long, default_value = "127.0.0.1:22122", value_name = "HOST:PORT")]
-        tracker: String,
-        /// Address of the storage.
-        #[arg(long, default_value = "127.0.0.1:23000", value_name = "HOST:PORT")]
-        storage: String,
-        /// Where files are kept.
-        #[arg(long, default_value = ".packhorse/fastdfs", value_name = "DIR")]
-        path: PathBuf,
-        /// Name of the group.
-        #[arg(long, default_value = "group1")]
-        group: String,
-        /// When file bytes are forced to the disk.
-        #[arg(long, value_enum, default_value_t = Fsync::Close)]
-        fsync: Fsync,
-    },
-}
-
-/// When file bytes are forced to the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Fsync {
-    /// When the system likes.
-    Never,
-    /// Before an upload or append is answered.
-    Close,
-    /// After each write.
-    Always,
-}
-
 /// `broker`.
 #[derive(Debug, Args)]
 pub(super) struct BrokerArgs {
@@ -372,7 +330,7 @@ pub(super) struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
     if key.is_empty() { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
 }

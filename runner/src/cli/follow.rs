@@ -1,17 +1,15 @@
 //! Progress of a run: a bar on a terminal, plain lines elsewhere.
 
+use super::bar::{self, LINE};
 use super::print::{self, Show};
 use super::signals::Signals;
 use crate::app::App;
 use crate::app::exit::{Exit, Stop};
 use crate::engine::{EngineError, LiveView};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use packhorse_core::failure::chain;
 use packhorse_core::run::{RunId, RunStatus, StepStatus};
 use std::time::{Duration, Instant};
-
-/// Longest silence between two plain lines.
-const LINE: Duration = Duration::from_secs(30);
 
 /// How following ended.
 pub(super) enum Ended {
@@ -73,12 +71,7 @@ struct Shown {
 
 impl Shown {
     fn new(show: Show) -> Self {
-        let style = "{prefix:<14} {wide_bar} {percent:>3}%  {bytes}/{total_bytes}  {bytes_per_sec}  eta {eta}  {msg}";
-        let bar = show.draws().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        });
+        let bar = bar::drawn(show);
         Self { show, bar, steps: Vec::new(), tenth: 0, line: Instant::now(), waiting: String::new(), resumes: 0 }
     }
 

@@ -1,26 +1,28 @@
 //! The command line: what was typed, carried out, and told.
 //!
 //! * `args`: every command and flag
-//! * `run`: `run`, `resume`; `follow`: progress of a run; `print`: results
+//! * `run`: `run`, `resume`; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `ask`: `ps show explain cancel pause`; `codes`: what codes and reasons mean
 //! * `check`: `validate schema help`
-//! * `plugin`, `device`, `serve` (`fastdfs serve`, `broker`), `demo`
+//! * `plugin`, `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
 
 mod args;
 mod ask;
+mod bar;
+mod broker;
 mod check;
 mod codes;
 mod demo;
 mod device;
+mod fastdfs;
 mod follow;
 mod plugin;
 mod print;
 mod run;
-mod serve;
 mod signals;
 
 use crate::app::exit::{Exit, Stop};
-use args::{Cli, Command, FastdfsCommand};
+use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
 
 /// Carries out what the process was started with.
@@ -58,11 +60,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Help(args) => check::help(args),
         Command::Plugin(args) => plugin::plugin(args, show).await,
         Command::Device(args) => device::device(args, show).await,
-        Command::Fastdfs(args) => {
-            let FastdfsCommand::Serve { .. } = &args.command;
-            serve::fastdfs(args.command, show).await
-        }
-        Command::Broker(args) => serve::broker(&args.listen, show).await,
+        Command::Fastdfs(args) => fastdfs::fastdfs(args.command, show).await,
+        Command::Broker(args) => broker::broker(&args.listen, show).await,
         Command::Demo(args) => demo::demo(args, show).await,
         Command::Completions(args) => {
             clap_complete::generate(args.shell, &mut Cli::command(), "packhorse", &mut std::io::stdout());
