@@ -227,10 +227,10 @@ impl Changing {
             content.file.sync_data()?;
             self.path.tree.temp.sync()?;
         }
-        let intent = self.begin(Remedy::Repeat { temp: content.number, offset })?;
         content.file.rewind()?;
         let mut file = self.file.as_ref();
         file.seek(SeekFrom::Start(offset))?;
+        let intent = self.begin(Remedy::Repeat { temp: content.number, offset })?;
         let copied = io::copy(&mut content.file, &mut file).and_then(|_| self.sync());
         if copied.is_err() {
             // What stood there is gone; but the file does not keep what it never had.

@@ -8,12 +8,13 @@ use std::{
     },
 };
 
-use packhorse_fastdfs::wire::{AddressSize, Command, FetchTarget, HEADER_LEN, Header, Status, StoreTarget, message};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+use crate::peers::tracker_of;
 
 pub(crate) struct Weather {
     /// Names the proxy as the storage of every file.
@@ -26,7 +27,7 @@ impl Weather {
     pub(crate) async fn before(storage: SocketAddr, seed: u64) -> Self {
         let cuts = Arc::new(AtomicU64::new(0));
         let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tracker = tracker_of(proxy.local_addr().unwrap()).await;
+        let tracker = tracker_of(&[proxy.local_addr().unwrap()]).await;
         let random = Mutex::new(StdRng::seed_from_u64(seed));
         let struck = Arc::clone(&cuts);
         tokio::spawn(async move {
@@ -66,34 +67,4 @@ async fn pass(mut client: TcpStream, storage: SocketAddr, limits: [u64; 2], stru
     struck.fetch_add(u64::from(up.limit() == 0 || down.limit() == 0), Ordering::Relaxed);
     let _ = to_server.shutdown().await;
     let _ = tokio::io::copy(down.get_mut(), &mut tokio::io::sink()).await;
-}
-
-/// A tracker that names `storage`, whatever it is asked.
-async fn tracker_of(storage: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let group = "group1".parse().unwrap();
-                while let Some(command) = read_request(&mut stream).await {
-                    let body = match command {
-                        Command::STORE_ANY_ONE => StoreTarget::encode(&group, &[storage], 0, AddressSize::Ipv4),
-                        _ => FetchTarget::encode(&group, &[storage], AddressSize::Ipv4),
-                    };
-                    stream.write_all(&message(Command::ANSWER, Status::OK, &body)).await.unwrap();
-                }
-            });
-        }
-    });
-    address
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<Command> {
-    let mut header = [0; HEADER_LEN];
-    stream.read_exact(&mut header).await.ok()?;
-    let header = Header::decode(&header).unwrap();
-    stream.read_exact(&mut vec![0; header.length as usize]).await.ok()?;
-    Some(header.command)
 }

@@ -124,7 +124,7 @@ pub(super) fn can_go_on(error: &ClientError) -> bool {
 /// The command that was typed, with a flag set anew.
 pub(super) fn same_command(flag: &[&str]) -> String {
     let mut words = Vec::new();
-    let mut typed = std::env::args().skip(1);
+    let mut typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = typed.next() {
         match flag {
             [name, rest @ ..] if word == *name => rest.iter().for_each(|_| drop(typed.next())),
