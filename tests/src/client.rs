@@ -65,6 +65,11 @@ impl Stranger {
         self.client.publish(topic, QoS::AtLeastOnce, false, payload.into()).expect("the queue takes it");
     }
 
+    /// Publishes at QoS 1 as the topic's retained message.
+    pub fn keep(&self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, QoS::AtLeastOnce, true, payload.into()).expect("the queue takes it");
+    }
+
     /// The next message, if one comes in time.
     pub fn hear(&self, within: Duration) -> Option<(String, Vec<u8>)> {
         self.arrived.recv_timeout(within).ok()

@@ -1,20 +1,25 @@
 //! What the tests of Packhorse share.
 //!
 //! * `files`: files with known bytes
+//! * `certificates`: an authority and what it signs
 //! * `child`: one process, its output and its end
+//! * `mosquitto`: a real broker that is started, stopped and killed
 //! * `world`: one test's folder, services, devices and runs
 //! * `control`: questions to the process that owns a data folder
 //! * `client`: an MQTT client of its own, for hostile or foreign devices
 //! * `wire`: which bytes of a file went over the wire, as a listener sees it
 
+pub mod certificates;
 pub mod child;
 pub mod client;
 pub mod control;
 pub mod files;
+pub mod mosquitto;
 pub mod wire;
 pub mod world;
 
 pub use child::{Child, Ended};
+pub use mosquitto::Mosquitto;
 pub use world::{Service, World};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
