@@ -95,7 +95,7 @@ impl World {
         let (mut last, started) = (None, std::time::Instant::now());
         let patience = std::time::Duration::from_secs(60);
         while let Ok(Some(note)) = tokio::time::timeout(patience, told.recv()).await {
-            if let LinkNote::Progress(report, _) = note {
+            if let LinkNote::Progress(report, ..) = note {
                 assert!(started.elapsed() < patience, "no end in sight: {report:?}");
                 last = Some(report);
             }

@@ -7,8 +7,12 @@ use packhorse_core::run::RunId;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Runs that an abbreviated id is looked for among.
+/// Runs that an abbreviated id, or a device, is looked for among.
 const SEARCHED: usize = 10_000;
+/// Unfinished runs of a device that are told.
+const OPEN: usize = 20;
+/// Finished ones.
+const ENDED: usize = 10;
 
 /// Answers questions by asking the engine.
 pub(super) fn answerer(engine: EngineHandle) -> Answerer {
@@ -55,19 +59,17 @@ fn asked(mut view: Value, status: &str) -> Value {
     view
 }
 
-/// Runs that concern a device, or the one run.
+/// Runs of a device, unfinished ones first, or the one run.
 async fn explain(engine: &EngineHandle, subject: &str) -> Result<Value, Failure> {
     if subject.starts_with("run_") {
         let run = find(engine, subject).await?;
         return Ok(json!({ "items": [view(engine, &run).await?] }));
     }
     let runs = engine.list(SEARCHED).await.map_err(|error| failure(&error))?;
-    let items: Vec<LiveView> = runs.into_iter().filter(|run| concerns(run, subject)).take(20).collect();
+    let of_device = runs.into_iter().filter(|run| run.view.devices.iter().any(|device| device == subject));
+    let (ended, open): (Vec<LiveView>, Vec<LiveView>) = of_device.partition(|run| run.view.status.is_final());
+    let items: Vec<LiveView> = open.into_iter().take(OPEN).chain(ended.into_iter().take(ENDED)).collect();
     Ok(json!({ "items": items }))
-}
-
-fn concerns(run: &LiveView, device: &str) -> bool {
-    run.view.unfinished.as_ref().and_then(|unfinished| unfinished.device.as_deref()) == Some(device)
 }
 
 async fn view(engine: &EngineHandle, run: &RunId) -> Result<Value, Failure> {

@@ -5,9 +5,11 @@
 //! * `start`: a whole process around one data folder
 //! * `launch`: from a workflow file and inputs to a run
 //! * `answers`: what the control socket answers
+//! * `doctor`: looks at everything that runs need
 //! * `trial`: a whole transfer in memory, for `plugin test`
 
 mod answers;
+pub mod doctor;
 pub mod exit;
 mod launch;
 mod services;

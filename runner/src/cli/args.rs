@@ -52,6 +52,8 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Pauses a run at the next packet boundary; `packhorse resume` goes on.
     Pause(RunRef),
+    /// Looks at broker, file store, clock, disk, rights, codecs and workflows, and says what to do.
+    Doctor(ServiceArgs),
     /// Checks workflow files and reports every problem with its place.
     Validate(ValidateArgs),
     /// Prints the JSON Schema of workflows, for editors.

@@ -1,7 +1,6 @@
-//! `ps show explain cancel pause`: asked of the process that owns the data folder, or read from its store when there is none.
+//! `ps show cancel pause`, and how anything is asked: of the process that owns the data folder, or read from its store when there is none.
 
-use super::args::{CancelArgs, ExplainArgs, PsArgs, RunRef};
-use super::codes;
+use super::args::{CancelArgs, PsArgs, RunRef};
 use super::print::{self, Show};
 use crate::app;
 use crate::app::exit::{Exit, Stop};
@@ -9,8 +8,7 @@ use crate::engine::{EngineHandle, LiveView, Parts};
 use crate::serve::control::{self, Question};
 use crate::store::DataFolder;
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::run::{RunStatus, Unfinished};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,62 +42,6 @@ pub(super) async fn pause(args: RunRef, show: Show) -> Result<Exit, Stop> {
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn explain(args: ExplainArgs, show: Show) -> Result<Exit, Stop> {
-    if let Some(code) = codes::find(&args.subject) {
-        show.result(&json!({ "code": code.code, "means": code.means, "do": code.advice }), || code.to_string());
-        return Ok(Exit::Succeeded);
-    }
-    let value = ask(&data(args.data)?, Question::Explain { subject: args.subject.clone() }).await?;
-    let runs = runs(&value)?;
-    if runs.is_empty() {
-        let message = format!("{} is no run, no device of a run that is known here, and no code", args.subject);
-        return Err(Stop::usage("PH8003", message).hint("`packhorse ps -a` lists runs; codes look like PH5001"));
-    }
-    show.result(&value, || runs.iter().map(explained).collect::<Vec<_>>().join("\n\n"));
-    Ok(Exit::Succeeded)
-}
-
-/// What people want to know of a run: why it is where it is, since when, what it waits for, what to do.
-fn explained(live: &LiveView) -> String {
-    let view = &live.view;
-    let mut lines = vec![format!("{} ({}) is {}", view.run, view.workflow, print::status(view.status))];
-    if let Some(unfinished) = &view.unfinished {
-        lines.extend(waiting(unfinished));
-    }
-    lines.extend(live.waiting.iter().filter(|words| !words.is_empty()).map(|words| format!("  {words}")));
-    if let Some(progress) = &live.progress {
-        let (done, total) = (print::bytes(progress.done), print::bytes(progress.total));
-        lines.push(format!("  so far: {done} of {total}  {}", progress.text));
-    }
-    if let Some(error) = &view.error {
-        lines.push(format!("  {} [{}]", error.failure.message, error.failure.code));
-        lines.extend(error.failure.hint.iter().map(|hint| format!("  what to do: {hint}")));
-        lines.extend(codes::find(&error.failure.code).map(|code| format!("  in general: {}", code.means)));
-    }
-    if view.status == RunStatus::Paused {
-        lines.push(format!("  what to do: mend what it says, then `packhorse resume {}`", view.run));
-    }
-    lines.join("\n")
-}
-
-fn waiting(unfinished: &Unfinished) -> Vec<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let since = u64::try_from(now).unwrap_or(u64::MAX).saturating_sub(unfinished.since.0);
-    let step = unfinished.step.as_ref().map_or_else(String::new, |step| format!(", step {step}"));
-    let device = unfinished.device.as_ref().map_or_else(String::new, |device| format!(", device {device}"));
-    let reason = serde_json::to_value(unfinished.reason).ok().and_then(|value| value.as_str().map(ToOwned::to_owned));
-    let mut lines = vec![
-        format!(
-            "  because: {}{step}{device}, for {}",
-            reason.unwrap_or_default().replace('_', " "),
-            print::duration(since)
-        ),
-        format!("  waits for: {}", unfinished.waiting_for),
-    ];
-    lines.push(format!("  {}", codes::reason(unfinished.reason)));
-    lines
-}
-
 fn table(runs: &[LiveView], all: bool) -> String {
     if runs.is_empty() {
         return if all { "no runs".to_owned() } else { "no unfinished runs (`packhorse ps -a` lists all)".to_owned() };
@@ -124,7 +66,7 @@ fn table(runs: &[LiveView], all: bool) -> String {
 }
 
 /// Asks the owner of the folder, or reads the folder's store where nobody owns it.
-async fn ask(data: &Path, question: Question) -> Result<Value, Stop> {
+pub(super) async fn ask(data: &Path, question: Question) -> Result<Value, Stop> {
     match control::ask(data, &question).await {
         Ok(Some(value)) => Ok(value),
         Ok(None) => unowned(data, question).await,
@@ -162,7 +104,7 @@ fn stop(failure: Failure) -> Stop {
     Stop { exit, failure, rendered: None }
 }
 
-fn data(given: Option<PathBuf>) -> Result<PathBuf, Stop> {
+pub(super) fn data(given: Option<PathBuf>) -> Result<PathBuf, Stop> {
     Ok(super::load(crate::settings::Given { data: given, ..crate::settings::Given::default() })?.data)
 }
 
@@ -170,7 +112,7 @@ fn run(value: Value) -> Result<LiveView, Stop> {
     serde_json::from_value(value).map_err(|error| Stop::bug(format!("the answer cannot be read: {error}")))
 }
 
-fn runs(value: &Value) -> Result<Vec<LiveView>, Stop> {
+pub(super) fn runs(value: &Value) -> Result<Vec<LiveView>, Stop> {
     let items = value.get("items").cloned().unwrap_or(Value::Array(Vec::new()));
     serde_json::from_value(items).map_err(|error| Stop::bug(format!("the answer cannot be read: {error}")))
 }

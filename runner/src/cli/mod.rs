@@ -2,8 +2,8 @@
 //!
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
-//! * `ask`: `ps show explain cancel pause`; `codes`: what codes and reasons mean
-//! * `check`: `validate schema help`
+//! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
+//! * `doctor`; `check`: `validate schema help`
 //! * `plugin`, `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
 
 mod args;
@@ -14,6 +14,8 @@ mod check;
 mod codes;
 mod demo;
 mod device;
+mod doctor;
+mod explain;
 mod fastdfs;
 mod follow;
 mod plugin;
@@ -52,9 +54,10 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Resume(args) => run::resume(args, show).await,
         Command::Ps(args) => ask::ps(args, show).await,
         Command::Show(args) => ask::show(args, show).await,
-        Command::Explain(args) => ask::explain(args, show).await,
+        Command::Explain(args) => explain::explain(args, show).await,
         Command::Cancel(args) => ask::cancel(args, show).await,
         Command::Pause(args) => ask::pause(args, show).await,
+        Command::Doctor(args) => doctor::doctor(args, show).await,
         Command::Validate(args) => check::validate(args, show).await,
         Command::Schema => check::schema(),
         Command::Help(args) => check::help(args),

@@ -162,7 +162,7 @@ impl Actor {
         if let Some(bytes) = notes.checkpoint {
             lane.keep_checkpoint(&id, bytes);
         }
-        lane.tell(notes.progress, notes.waiting);
+        lane.tell(notes.progress, notes.transfer);
         if let Some(reachable) = notes.reachable {
             self.act(run, RunEvent::DeviceReachable { id, reachable }, None);
         }

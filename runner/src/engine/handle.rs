@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::command::{Command, Reply, Wish};
 use super::load::{blocking, read};
 use super::performer::{Performer, Progress};
+use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
 use packhorse_core::failure::Failure;
 use packhorse_core::run::{Created, Refused, RunEvent, RunId, RunView};
@@ -64,9 +65,12 @@ pub struct LiveView {
     /// Of the effect under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// What the effect under way waits for, in its words.
+    /// What is known of its transfer, under way or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
+    pub transfer: Option<TransferView>,
+    /// Whether a process works on it.
+    #[serde(default)]
+    pub live: bool,
 }
 
 /// Why the engine did not do it.
@@ -224,14 +228,20 @@ impl EngineHandle {
             return Ok(view);
         }
         let (journal, read_run) = (self.journal.clone(), run.clone());
-        let (stored, state) = blocking(move || read(&*journal, &read_run)).await?;
+        let (stored, state, checkpoint) = blocking(move || {
+            let (stored, state) = read(&*journal, &read_run)?;
+            // A checkpoint that cannot be read must not hide what its run did.
+            Ok((stored, state, journal.checkpoint(&read_run).ok().flatten()))
+        })
+        .await?;
         let digest = state.created.digest.clone();
         // A workflow that is lost, or no longer accepted, must not hide what its run did.
         let workflow = match stored.source {
             Some(source) => self.ask(|reply| Command::Compile { digest, source, reply }).await?,
             None => None,
         };
-        Ok(LiveView { view: state.view(workflow.as_deref(), self.clock.now()), progress: None, waiting: None })
+        let transfer = checkpoint.and_then(|checkpoint| TransferView::kept(&checkpoint, &state));
+        Ok(LiveView { view: state.view(workflow.as_deref(), self.clock.now()), progress: None, transfer, live: false })
     }
 
     /// Newest first; runs that cannot be read are left out and logged.

@@ -4,6 +4,7 @@ use super::command::Reply;
 use super::handle::{EngineError, LiveView};
 use super::notes::Mailbox;
 use super::performer::{Control, Progress, RunContext};
+use super::telling::TransferView;
 use crate::store::{Append, Mark, StoredCheckpoint, Token};
 use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
 use std::collections::VecDeque;
@@ -27,7 +28,7 @@ pub(super) struct Lane {
     pub(super) wake_at: Option<WallTime>,
     watchers: Option<watch::Sender<LiveView>>,
     progress: Option<Progress>,
-    waiting: Option<String>,
+    transfer: Option<Box<TransferView>>,
 }
 
 /// What waits for an append to be durable.
@@ -71,7 +72,7 @@ impl Lane {
             wake_at: None,
             watchers: None,
             progress: None,
-            waiting: None,
+            transfer: None,
         }
     }
 
@@ -125,20 +126,23 @@ impl Lane {
     }
 
     /// For people only.
-    pub(super) fn tell(&mut self, progress: Option<Progress>, waiting: Option<String>) {
+    pub(super) fn tell(&mut self, progress: Option<Progress>, transfer: Option<Box<TransferView>>) {
         self.progress = progress.or_else(|| self.progress.take());
-        self.waiting = waiting.map_or_else(|| self.waiting.take(), |text| Some(text).filter(|text| !text.is_empty()));
+        self.transfer = transfer.or_else(|| self.transfer.take());
     }
 
-    /// Nothing is told of a job that is over.
+    /// Of a job that is over, what was known of its transfer stays.
     pub(super) fn forget_job(&mut self) -> Option<LiveJob> {
         self.progress = None;
-        self.waiting = None;
+        self.transfer = self.transfer.take().map(|view| Box::new(view.over()));
         self.job.take()
     }
 
     pub(super) fn view(&self, now: WallTime) -> LiveView {
-        LiveView { view: self.run.view(now), progress: self.progress.clone(), waiting: self.waiting.clone() }
+        let told = self.transfer.as_deref().cloned();
+        let kept = || TransferView::kept(self.checkpoint.as_ref()?, self.run.state());
+        let transfer = told.or_else(|| kept().filter(|_| self.job.is_none()));
+        LiveView { view: self.run.view(now), progress: self.progress.clone(), transfer, live: true }
     }
 
     pub(super) fn subscribe(&mut self, now: WallTime) -> watch::Receiver<LiveView> {

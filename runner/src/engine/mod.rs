@@ -3,7 +3,8 @@
 //! One thread with a large stack gathers what happens into events, decides, and hands facts to the journal's writer; effects begin when
 //! their facts are durable, as jobs on the runtime that the program gives.
 //!
-//! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes.
+//! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes;
+//!   `telling`: what is known of a transfer.
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands; `load`: taking runs from the journal.
 //! * `clock`: time that never goes back.
@@ -18,6 +19,7 @@ mod lane;
 mod load;
 mod notes;
 mod performer;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -25,4 +27,5 @@ mod world;
 pub use handle::*;
 pub use notes::NoteSender;
 pub use performer::*;
+pub use telling::*;
 pub use world::{Files, World};

@@ -1,6 +1,7 @@
 //! How a job tells how it goes: a box of its own in which of each kind only the latest note lies, and one poke for the engine.
 
 use super::performer::{Note, Progress};
+use super::telling::TransferView;
 use packhorse_core::run::RunId;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,7 +29,7 @@ pub(super) struct Notes {
     pub(super) checkpoint: Option<Vec<u8>>,
     pub(super) reachable: Option<bool>,
     pub(super) progress: Option<Progress>,
-    pub(super) waiting: Option<String>,
+    pub(super) transfer: Option<Box<TransferView>>,
 }
 
 impl Mailbox {
@@ -53,7 +54,7 @@ impl NoteSender {
             Note::Checkpoint(bytes) => notes.checkpoint = Some(bytes),
             Note::Reachable(reachable) => notes.reachable = Some(reachable),
             Note::Progress(progress) => notes.progress = Some(progress),
-            Note::Waiting(text) => notes.waiting = Some(text),
+            Note::Transfer(view) => notes.transfer = Some(view),
         }
         drop(kept);
         if first {

@@ -1,6 +1,7 @@
 //! How effects reach the world: one job for each, which may be parked or cancelled and tells how it goes.
 
 use super::notes::NoteSender;
+use super::telling::TransferView;
 use crate::store::BoxFuture;
 use packhorse_core::effect::{Effect, Outcome, Traffic};
 use packhorse_core::run::{CodecPin, EffectId, RunId};
@@ -82,8 +83,8 @@ pub enum Note {
     Reachable(bool),
     /// How far it is; for people only.
     Progress(Progress),
-    /// What it waits for, for people only: `another transfer to this device`; empty = nothing.
-    Waiting(String),
+    /// What is known of a transfer; for people only.
+    Transfer(Box<TransferView>),
 }
 
 /// How far a job is.

@@ -10,17 +10,18 @@ use super::channel::{Channel, Worth, wire_bytes};
 use super::codec::Codec;
 use super::machine::{Machine, Wish};
 use super::pull::Landing;
+use super::rejects::Rejects;
 use super::source::Source;
 use super::spool::SpoolNote;
 use super::{Control, LinkNote};
 use crate::bus::{Bus, BusStatus, Delivery, Subscription};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{
-    Action, Chunk, Command, CommandKind, Ending, Fault, Sent, SentKind, Span, Tag, Text, Time, TransferFailure,
+    Action, Chunk, Command, CommandKind, Ending, Fault, Micros, Sent, SentKind, Span, Tag, Text, Time, TransferFailure,
     Verified,
 };
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 
 /// Messages in one call of the codec.
@@ -51,6 +52,9 @@ pub(super) struct Drive<M> {
     pub(super) clock: Clock,
     pub(super) commands: Vec<(Command, SentKind)>,
     pub(super) told: Option<Instant>,
+    pub(super) rejects: Rejects,
+    /// When the device was last heard in an earlier attempt: UTC in milliseconds since 1970.
+    pub(super) heard_before: Option<u64>,
 }
 
 /// Microseconds since the transfer began.
@@ -193,7 +197,7 @@ impl<M: Machine> Drive<M> {
             Action::Write { offset, bytes, .. } => self.landing()?.write(offset, bytes).await?,
             Action::Truncate => self.landing()?.truncate().await?,
             Action::Digest => {
-                let size = self.machine.progress(self.clock.now()).and_then(|report| report.total);
+                let size = self.machine.progress(self.clock.now()).total;
                 self.landing()?.assemble(size.unwrap_or(0));
             }
             Action::Checkpoint => self.checkpoint()?,
@@ -249,10 +253,17 @@ impl<M: Machine> Drive<M> {
         let again = |index: usize| batch.iter().filter_map(|delivery| channel.incoming(delivery)).nth(index);
         let decoded = self.codec.decode(incoming, again)?;
         for faulted in decoded.faults {
+            let payload = batch.iter().filter_map(|delivery| channel.incoming(delivery)).nth(faulted.index.into());
+            self.rejects.faulted(&faulted.fault, payload.as_ref().map(|message| message.payload.as_slice()), now);
             self.machine.handle_fault(faulted.fault, now);
         }
+        let before = doubted(&self.machine);
         for event in decoded.events {
             self.machine.handle(event, now);
+        }
+        if doubted(&self.machine) > before {
+            let only = batch.first().filter(|_| batch.len() == 1).map(|delivery| delivery.message.payload.as_ref());
+            self.rejects.push(self.machine.faults().last.last().map_or("", String::as_str), only, now);
         }
         for reply in decoded.replies {
             let wire_bytes =
@@ -301,7 +312,9 @@ impl<M: Machine> Drive<M> {
     fn checkpoint(&mut self) -> Result<(), Failure> {
         let Some(machine) = self.machine.checkpoint() else { return Ok(()) };
         let saved = self.codec.save()?.to_vec();
-        let kept = super::Kept { machine, saved };
+        let now = self.clock.now();
+        let heard = self.machine.progress(now).last_heard.map(|heard| wall(now.since(heard)));
+        let kept = super::Kept { machine, saved, heard: heard.or(self.heard_before) };
         // A full queue only costs re-sending after a crash; the next checkpoint is 100 ms away.
         drop(self.notes.try_send(LinkNote::Checkpoint(kept.to_bytes())));
         Ok(())
@@ -314,9 +327,8 @@ impl<M: Machine> Drive<M> {
         }
         self.told = Some(Instant::now());
         let now = self.clock.now();
-        if let Some(report) = self.machine.progress(now) {
-            drop(self.notes.try_send(LinkNote::Progress(Box::new(report), now)));
-        }
+        let report = Box::new(self.machine.progress(now));
+        drop(self.notes.try_send(LinkNote::Progress(report, self.rejects.last(), now)));
     }
 
     /// Gives the last words a chance to leave.
@@ -334,6 +346,17 @@ impl<M: Machine> Drive<M> {
     fn landing(&mut self) -> Result<&mut Landing, Failure> {
         self.landing.as_mut().ok_or_else(|| ours("bytes came to a transfer that takes none"))
     }
+}
+
+/// What could be read and was not believed.
+fn doubted(machine: &impl Machine) -> u64 {
+    machine.faults().implausible + machine.faults().bad_sums
+}
+
+/// The wall clock as it was so long ago: UTC in milliseconds since 1970.
+fn wall(ago: Micros) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(ago.0 / 1_000)
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {

@@ -1,7 +1,7 @@
 //! One face for the machines that this room drives: a transfer, and the question of a verify.
 
 use packhorse_core::transfer::{
-    Action, CommandKind, Digest, Ending, Event, Fault, ProgressReport, Sent, Span, Text, Time, Transfer,
+    Action, CommandKind, Digest, Ending, Event, Fault, FaultReport, ProgressReport, Sent, Span, Text, Time, Transfer,
     TransferFailure, Verified, Verify, VerifyAction,
 };
 
@@ -32,7 +32,8 @@ pub(super) trait Machine {
     fn cancel(&mut self, reason: Text, now: Time);
     fn poll(&mut self, now: Time) -> Option<Wish>;
     fn poll_timeout(&self) -> Option<Time>;
-    fn progress(&self, now: Time) -> Option<ProgressReport>;
+    fn progress(&self, now: Time) -> ProgressReport;
+    fn faults(&self) -> &FaultReport;
     /// Serialized, where there is anything to keep.
     fn checkpoint(&self) -> Option<Vec<u8>>;
 }
@@ -66,6 +67,12 @@ macro_rules! forward {
         fn poll_timeout(&self) -> Option<Time> {
             self.poll_timeout()
         }
+        fn progress(&self, now: Time) -> ProgressReport {
+            self.progress(now)
+        }
+        fn faults(&self) -> &FaultReport {
+            self.faults()
+        }
     };
 }
 
@@ -91,10 +98,6 @@ impl Machine for Transfer {
         })
     }
 
-    fn progress(&self, now: Time) -> Option<ProgressReport> {
-        Some(self.progress(now))
-    }
-
     fn checkpoint(&self) -> Option<Vec<u8>> {
         serde_json::to_vec(&self.checkpoint()).ok()
     }
@@ -118,10 +121,6 @@ impl Machine for Verify {
             VerifyAction::Answered(verified) => Wish::Answer(verified),
             VerifyAction::Failed(failure) => Wish::Fail(failure),
         })
-    }
-
-    fn progress(&self, _now: Time) -> Option<ProgressReport> {
-        None
     }
 
     fn checkpoint(&self) -> Option<Vec<u8>> {

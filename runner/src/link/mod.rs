@@ -3,7 +3,7 @@
 //! * `settle`: packet size and window, from codec, workflow and broker; pure
 //! * `channel`: a codec's topics on the bus
 //! * `codec`: the codec's batches and traps
-//! * `machine`, `drive`: the machine and the loop around it
+//! * `machine`, `drive`: the machine and the loop around it; `rejects`: what it was told and could not use
 //! * `source`: bytes of a push
 //! * `spool`, `pull`: bytes of a pull
 //! * `order`: one transfer as asked for; this file's [`Link::run`] carries it out
@@ -16,6 +16,7 @@ mod drive;
 mod machine;
 mod order;
 mod pull;
+mod rejects;
 mod settle;
 mod source;
 mod spool;
@@ -23,6 +24,7 @@ mod turns;
 
 pub use channel::{Channel, Worth, wire_bytes};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
+pub use rejects::Rejected;
 pub use settle::{MESSAGE_LIMIT, Settled, payload, settle};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 

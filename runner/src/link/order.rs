@@ -4,6 +4,7 @@ use super::codec::{Codec, refused};
 use super::drive::{Clock, Drive, End};
 use super::machine::Machine;
 use super::pull::Landing;
+use super::rejects::Rejects;
 use super::settle::settle;
 use super::source::{Source, unreadable};
 use super::{Channel, Control, Link};
@@ -51,8 +52,8 @@ pub struct Order {
 pub enum LinkNote {
     /// To be stored; an older one is worth nothing then.
     Checkpoint(Vec<u8>),
-    /// How far it is, and the transfer's own time.
-    Progress(Box<ProgressReport>, Time),
+    /// How far it is, the last packets that were rejected, and the transfer's own time.
+    Progress(Box<ProgressReport>, Vec<super::Rejected>, Time),
     /// Another transfer has the device; this one waits for its turn.
     Queued,
 }
@@ -85,6 +86,9 @@ pub struct Kept {
     pub machine: Vec<u8>,
     /// What the codec's `save` gave.
     pub saved: Vec<u8>,
+    /// When the device last said anything: UTC in milliseconds since 1970.
+    #[serde(default)]
+    pub heard: Option<u64>,
 }
 
 impl Kept {
@@ -94,9 +98,13 @@ impl Kept {
     }
 
     /// From the journal.
-    fn read(bytes: &[u8]) -> Option<(Checkpoint, Vec<u8>)> {
-        let kept: Self = serde_json::from_slice(bytes).ok()?;
-        Some((serde_json::from_slice(&kept.machine).ok()?, kept.saved))
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The machine's part.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        serde_json::from_slice(&self.machine).ok()
     }
 }
 
@@ -314,13 +322,14 @@ impl Link {
 
     /// The checkpoint of an earlier attempt, with what the spool holds by now.
     fn kept(&self, order: &Order, landing: Option<&Landing>) -> (Option<Checkpoint>, Vec<u8>) {
-        let Some((mut checkpoint, saved)) = order.checkpoint.as_deref().and_then(Kept::read) else {
+        let kept = order.checkpoint.as_deref().and_then(Kept::read);
+        let Some((mut checkpoint, kept)) = kept.and_then(|kept| Some((kept.checkpoint()?, kept))) else {
             return (None, Vec::new());
         };
         if let Some(landing) = landing {
             checkpoint.done = landing.held();
         }
-        (Some(checkpoint), saved)
+        (Some(checkpoint), kept.saved)
     }
 
     async fn drive<M: Machine>(
@@ -342,6 +351,8 @@ impl Link {
             clock,
             commands: Vec::new(),
             told: None,
+            rejects: Rejects::default(),
+            heard_before: order.checkpoint.as_deref().and_then(Kept::read).and_then(|kept| kept.heard),
         };
         let end = drive.run(&mut subscription, &mut order.control).await;
         (end, drive)
@@ -395,7 +406,7 @@ fn answer(file: FileRef, verified: Verified, traffic: Traffic) -> TransferReport
 /// The accounts of earlier attempts, as the checkpoint carries them.
 fn spent_before(order: &Order) -> Traffic {
     let kept = order.checkpoint.as_deref().and_then(Kept::read);
-    kept.map(|(checkpoint, _)| checkpoint.traffic).unwrap_or_default()
+    kept.and_then(|kept| kept.checkpoint()).map(|checkpoint| checkpoint.traffic).unwrap_or_default()
 }
 
 /// What ended before it began.

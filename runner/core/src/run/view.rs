@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::step::Outputs;
 use crate::workflow::{Step, Workflow};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A run, ready to be printed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct RunView {
     pub unfinished: Option<Unfinished>,
     /// When it was created, UTC in milliseconds.
     pub created_at: WallTime,
+    /// Devices that its inputs name, or its steps as far as they have begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
 }
 
 /// Why a run is where it is.
@@ -97,7 +101,15 @@ impl RunState {
             error: self.error(),
             unfinished: reason.map(|reason| self.explain(reason)),
             created_at: self.created_at,
+            devices: self.devices(),
         }
+    }
+
+    fn devices(&self) -> Vec<String> {
+        let of_steps = self.steps.values().filter_map(|step| step.with.get("device"));
+        let named = self.created.device.get("id").into_iter().chain(of_steps).filter_map(|id| id.as_str());
+        let all: BTreeSet<&str> = named.collect();
+        all.into_iter().map(str::to_owned).collect()
     }
 
     fn error(&self) -> Option<RunError> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::action::{Action, CommandKind, Ending, TransferFailure};
 use super::failure::code;
 use super::plan::Plan;
-use super::progress::FaultReport;
+use super::progress::{FaultReport, WaitReason, Waiting};
 use super::rate::Bucket;
 use super::time::{Micros, Time};
 use super::timers::{Timer, Timers};
@@ -213,6 +213,23 @@ impl Line {
 
     pub(super) fn silent(&self, now: Time) -> bool {
         now.since(self.last_sign()) >= self.silence
+    }
+
+    /// What keeps it from going on, whatever its role: the bus, the device's wish, silence.
+    pub(super) fn obstacle(&self, now: Time, silent: impl FnOnce() -> String) -> Option<Waiting> {
+        if let Some(since) = self.away {
+            let text = "our broker is away; the transfer goes on when it is back".to_owned();
+            return Some(Waiting { reason: WaitReason::BusOffline, since, text });
+        }
+        if let Some(pause) = self.pause {
+            let text = match pause.until {
+                Some(_) => "the device asked for silence for a while",
+                None => "the device asked for silence until it speaks again",
+            };
+            return Some(Waiting { reason: WaitReason::DevicePaused, since: pause.since, text: text.to_owned() });
+        }
+        let since = self.last_sign();
+        self.silent(now).then(|| Waiting { reason: WaitReason::DeviceOffline, since, text: silent() })
     }
 
     /// Whether anything may go out: the bus is there and the device has not asked for silence.

@@ -6,7 +6,7 @@ use super::failure::{code, spoken};
 use super::intervals::Intervals;
 use super::line::{Line, Pause};
 use super::plan::{Plan, TransferError};
-use super::progress::{ProgressReport, WaitReason, Waiting};
+use super::progress::{FaultReport, ProgressReport, Waiting};
 use super::role::Role;
 use super::time::{Micros, Time};
 use super::timers::Timer;
@@ -248,6 +248,11 @@ impl Transfer {
         self.line.traffic
     }
 
+    /// What was rejected.
+    pub fn faults(&self) -> &FaultReport {
+        &self.line.faults
+    }
+
     /// For progress bars and `explain`. `now` decides whether the device counts as silent.
     pub fn progress(&self, now: Time) -> ProgressReport {
         ProgressReport {
@@ -269,22 +274,8 @@ impl Transfer {
         if !self.line.running() {
             return None;
         }
-        if let Some(since) = self.line.away() {
-            let text = "our broker is away; the transfer goes on when it is back".to_owned();
-            return Some(Waiting { reason: WaitReason::BusOffline, since, text });
-        }
-        if let Some(pause) = self.line.pause {
-            let text = match pause.until {
-                Some(_) => "the device asked for silence for a while".to_owned(),
-                None => "the device asked for silence until it speaks again".to_owned(),
-            };
-            return Some(Waiting { reason: WaitReason::DevicePaused, since: pause.since, text });
-        }
-        if self.line.silent(now) {
-            let since = self.line.last_sign();
-            return Some(Waiting { reason: WaitReason::DeviceOffline, since, text: self.role.silent_text() });
-        }
-        self.role.waiting(&self.line, now)
+        let obstacle = self.line.obstacle(now, || self.role.silent_text());
+        obstacle.or_else(|| self.role.waiting(&self.line, now))
     }
 
     /// Whether [`Action::Finished`] was given.

@@ -3,6 +3,7 @@
 use super::time::{Micros, Time};
 use super::traffic::Traffic;
 use super::words::Phase;
+use serde::{Deserialize, Serialize};
 
 /// A picture of the moment, for progress bars and `explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +39,16 @@ pub struct Waiting {
     pub reason: WaitReason,
     /// Since when.
     pub since: Time,
-    /// In words, without the time: "silent since byte 61440 of our push".
+    /// In words, without the time: "silent since byte 61 440 of our push".
     pub text: String,
 }
 
 /// The closed list of reasons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WaitReason {
+    /// Another transfer has the device: told by whoever hands out the turns, never by the machine.
+    DeviceBusy,
     /// Nothing was heard for the plan's `silence`.
     DeviceOffline,
     /// Our broker is away.
@@ -65,6 +69,7 @@ impl WaitReason {
     /// As in journals and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::DeviceBusy => "device_busy",
             Self::DeviceOffline => "device_offline",
             Self::BusOffline => "bus_offline",
             Self::DevicePaused => "device_paused",
@@ -91,4 +96,28 @@ pub struct FaultReport {
     pub bad_sums: u64,
     /// The last five, oldest first.
     pub last: Vec<String>,
+}
+
+/// A number as people read it: `61 440`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        let read: Vec<String> = [0, 999, 1_000, 61_440, 1_234_567].into_iter().map(grouped).collect();
+        assert_eq!(read, ["0", "999", "1 000", "61 440", "1 234 567"]);
+    }
 }

@@ -11,7 +11,7 @@ use super::failure::{bad_digest, code, verdict_failure};
 use super::intervals::Intervals;
 use super::line::{BACKOFF_CAP, Line};
 use super::plan::Plan;
-use super::progress::{WaitReason, Waiting};
+use super::progress::{WaitReason, Waiting, grouped};
 use super::time::{Micros, Time};
 use super::timers::Timer;
 use super::verify::{Comparison, compare};
@@ -388,17 +388,22 @@ impl Serve {
     pub(super) fn waiting(&self, line: &Line) -> Option<Waiting> {
         let since = self.asked.unwrap_or(line.began);
         if self.sent.covered() == self.size {
-            let text =
-                format!("all {} bytes were served; the device has not said yet that the file is good", self.size);
+            let text = format!(
+                "all {} bytes were served; the device has not said yet that the file is good",
+                grouped(self.size)
+            );
             return Some(Waiting { reason: WaitReason::DeviceVerdict, since, text });
         }
-        let text =
-            format!("the device asks for what it wants; {} of {} bytes were served", self.sent.covered(), self.size);
+        let text = format!(
+            "the device asks for what it wants; {} of {} bytes were served",
+            grouped(self.sent.covered()),
+            grouped(self.size)
+        );
         Some(Waiting { reason: WaitReason::DeviceTurn, since, text })
     }
 
     pub(super) fn silent_text(&self) -> String {
-        format!("silent since {} of {} bytes were served", self.sent.covered(), self.size)
+        format!("silent since {} of {} bytes were served", grouped(self.sent.covered()), grouped(self.size))
     }
 
     pub(super) fn done(&self) -> &Intervals {

@@ -4,7 +4,7 @@ use super::action::{Action, CommandKind, Sent, TransferFailure};
 use super::failure::{code, spoken};
 use super::line::Line;
 use super::plan::{Plan, TransferError};
-use super::progress::FaultReport;
+use super::progress::{FaultReport, ProgressReport, WaitReason, Waiting};
 use super::time::{Micros, Time};
 use super::traffic::Traffic;
 use super::words::{Command, Digest, Event, Fault, FileInfo, Finish, Tag, Text, Verdict};
@@ -198,9 +198,26 @@ impl Verify {
         self.line.traffic
     }
 
-    /// When the device last said anything.
-    pub fn last_heard(&self) -> Option<Time> {
-        self.line.heard
+    /// For `explain`. `now` decides whether the device counts as silent.
+    pub fn progress(&self, now: Time) -> ProgressReport {
+        let asking = || {
+            let text = "asked the device what it holds; no answer yet".to_owned();
+            Waiting { reason: WaitReason::DeviceAnswer, since: self.line.began, text }
+        };
+        let obstacle = || self.line.obstacle(now, || "silent since it was asked what it holds".to_owned());
+        ProgressReport {
+            done: 0,
+            total: None,
+            window: 1,
+            in_flight: 1,
+            traffic: self.line.traffic,
+            srtt: None,
+            waiting: (!self.ended).then(|| obstacle().unwrap_or_else(asking)),
+            phase: self.line.phase,
+            last_heard: self.line.heard,
+            faults: self.line.faults.clone(),
+            unsupported: self.line.unsupported(),
+        }
     }
 
     /// What was rejected.

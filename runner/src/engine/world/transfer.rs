@@ -1,15 +1,14 @@
 //! Transfers: the plugin that the run is pinned to, then the link.
 
-use super::World;
-use crate::engine::{Control, Job, JobEnd, Note, Progress};
+use super::{World, wall};
+use crate::engine::{Control, Job, JobEnd, Note, Progress, TaskKind, TransferView};
 use crate::link::{self, LinkEnd, LinkNote, Order};
 use crate::plugin::Plugin;
 use packhorse_core::effect::{Reply, Traffic, TransferRequest};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::CodecPin;
-use packhorse_core::transfer::{ProgressReport, Time, WaitReason};
+use packhorse_core::transfer::{ProgressReport, WaitReason};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// Notes under way between link and engine; the link drops what does not fit.
@@ -22,6 +21,7 @@ impl World {
             Err(failure) => return JobEnd::Outcome(Err(failure), Traffic::default()),
         };
         let (notes, mut told) = mpsc::channel(NOTES);
+        let view = TransferView::begun(&job.id.step, &request);
         let order = Order {
             run: job.run.id.to_string(),
             name: format!("{}/{}/{}", job.run.id, job.id.step, job.id.round),
@@ -33,18 +33,18 @@ impl World {
             control: watched(job.control.clone()),
             notes,
         };
-        let mut reachable = true;
+        let mut telling = Telling { reachable: true, view };
         let run = self.link.run(order);
         tokio::pin!(run);
         let end = loop {
             tokio::select! {
                 biased;
-                Some(note) = told.recv() => tell(&job, note, &mut reachable),
+                Some(note) = told.recv() => telling.tell(&job, note),
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
-            tell(&job, note, &mut reachable);
+            telling.tell(&job, note);
         }
         ended(&job, end)
     }
@@ -113,18 +113,30 @@ fn ended(job: &Job, end: LinkEnd) -> JobEnd {
     }
 }
 
-fn tell(job: &Job, note: LinkNote, reachable: &mut bool) {
-    match note {
-        LinkNote::Checkpoint(bytes) => job.notes.send(Note::Checkpoint(bytes)),
-        LinkNote::Queued => job.notes.send(Note::Waiting("another transfer to this device is under way".to_owned())),
-        LinkNote::Progress(report, now) => {
-            let offline = report.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::DeviceOffline);
-            if *reachable == offline {
-                *reachable = !offline;
-                job.notes.send(Note::Reachable(!offline));
+/// What was told last, to the engine and by the link.
+struct Telling {
+    reachable: bool,
+    view: TransferView,
+}
+
+impl Telling {
+    fn tell(&mut self, job: &Job, note: LinkNote) {
+        match note {
+            LinkNote::Checkpoint(bytes) => job.notes.send(Note::Checkpoint(bytes)),
+            LinkNote::Queued => job.notes.send(Note::Transfer(Box::new(self.view.queued(wall())))),
+            LinkNote::Progress(report, rejected, now) => {
+                let offline =
+                    report.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::DeviceOffline);
+                if self.reachable == offline {
+                    self.reachable = !offline;
+                    job.notes.send(Note::Reachable(!offline));
+                }
+                self.view = self.view.told(&report, &rejected, (now, wall()));
+                job.notes.send(Note::Transfer(Box::new(self.view.clone())));
+                if self.view.task != TaskKind::Verify {
+                    job.notes.send(Note::Progress(progress(&report)));
+                }
             }
-            job.notes.send(Note::Waiting(waiting(&report, now)));
-            job.notes.send(Note::Progress(progress(&report)));
         }
     }
 }
@@ -138,22 +150,4 @@ fn progress(report: &ProgressReport) -> Progress {
     };
     let text = format!("resent {resent:.1}%  window {}  in flight {}", report.window, report.in_flight);
     Progress { done: report.done, total: report.total.unwrap_or(0), text }
-}
-
-/// What a transfer waits for, with its times: "silent since byte 61440 of our push, last heard 4 s ago; 412 of 412 rejected: …".
-fn waiting(report: &ProgressReport, now: Time) -> String {
-    let ago = |time: Time| Duration::from_micros(now.0.saturating_sub(time.0));
-    let waits = report.waiting.as_ref().map(|waiting| {
-        let heard = report
-            .last_heard
-            .map_or_else(|| "not heard yet".to_owned(), |at| format!("last heard {:.0?} ago", ago(at)));
-        format!("{}: {}, for {:.0?}, {heard}", waiting.reason.as_str(), waiting.text, ago(waiting.since))
-    });
-    let faults = &report.faults;
-    let rejected = faults.malformed + faults.bad_sums + faults.implausible;
-    let rejects = (rejected > 0).then(|| {
-        let last = faults.last.last().map_or_else(String::new, |last| format!(", last: {last}"));
-        format!("rejected {rejected} of {} packets{last}", faults.heard)
-    });
-    waits.into_iter().chain(rejects).collect::<Vec<_>>().join("; ")
 }

@@ -15,7 +15,7 @@ use super::flight::Flight;
 use super::intervals::Intervals;
 use super::line::Line;
 use super::plan::Plan;
-use super::progress::{WaitReason, Waiting};
+use super::progress::{WaitReason, Waiting, grouped};
 use super::rtt::Rtt;
 use super::time::{Micros, Time};
 use super::timers::Timer;
@@ -223,18 +223,22 @@ impl Push {
 
     pub(super) fn waiting(&self) -> Option<Waiting> {
         if let Some(ask) = &self.ask {
-            let text =
-                format!("asked the device what it has of our push; {} bytes were acknowledged", self.done.covered());
+            let text = format!(
+                "asked the device what it has of our push; {} bytes were acknowledged",
+                grouped(self.done.covered())
+            );
             return Some(Waiting { reason: WaitReason::DeviceAnswer, since: ask.began, text });
         }
         let confirm = self.confirm.as_ref()?;
-        let text =
-            format!("all {} bytes are acknowledged; the device has not said yet that the file is good", self.size);
+        let text = format!(
+            "all {} bytes are acknowledged; the device has not said yet that the file is good",
+            grouped(self.size)
+        );
         Some(Waiting { reason: WaitReason::DeviceVerdict, since: confirm.since, text })
     }
 
     pub(super) fn silent_text(&self) -> String {
-        format!("silent since byte {} of our push", self.done.prefix())
+        format!("silent since byte {} of our push", grouped(self.done.prefix()))
     }
 
     pub(super) fn done(&self) -> &Intervals {

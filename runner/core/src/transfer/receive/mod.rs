@@ -17,7 +17,7 @@ use super::flight::Flight;
 use super::intervals::Intervals;
 use super::line::Line;
 use super::plan::Plan;
-use super::progress::{WaitReason, Waiting};
+use super::progress::{WaitReason, Waiting, grouped};
 use super::rtt::Rtt;
 use super::time::{Micros, Time};
 use super::timers::Timer;
@@ -219,7 +219,7 @@ impl Receive {
             return None;
         }
         let (since, text) = if self.begun {
-            let text = format!("waits for the device to send on; {} bytes are here", self.done.covered());
+            let text = format!("waits for the device to send on; {} bytes are here", grouped(self.done.covered()));
             (self.last_data, text)
         } else {
             (line.began, "asked the device to begin sending".to_owned())
@@ -229,8 +229,8 @@ impl Receive {
 
     pub(super) fn silent_text(&self) -> String {
         match self.size {
-            Some(size) => format!("silent since byte {} of {size} of our pull", self.done.prefix()),
-            None => format!("silent since byte {} of our pull", self.done.prefix()),
+            Some(size) => format!("silent since byte {} of {} of our pull", grouped(self.done.prefix()), grouped(size)),
+            None => format!("silent since byte {} of our pull", grouped(self.done.prefix())),
         }
     }
 
