@@ -7,6 +7,7 @@
 //! * `engine`: owns runs, over link and the traits of the adapters
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
+//! * `failpoint`: places where tests strike this process; every room may name it
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
 pub mod app;
@@ -15,6 +16,7 @@ pub mod bus;
 pub mod cli;
 pub mod device;
 pub mod engine;
+pub mod failpoint;
 pub mod link;
 pub mod plugin;
 pub mod serve;

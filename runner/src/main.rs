@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     packhorse::bus::install_crypto();
+    if let Err(why) = packhorse::failpoint::arm() {
+        packhorse::cli::failed_to_arm(&why);
+        return ExitCode::from(2);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {

@@ -3,6 +3,7 @@
 use super::App;
 use crate::app::exit::Stop;
 use crate::engine::{NewRun, new_run_id};
+use crate::failpoint::Point;
 use crate::plugin::{Host, Plugin};
 use crate::settings::Settings;
 use packhorse_core::failure::{Class, Failure, chain};
@@ -86,6 +87,7 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
         Some(plugin) => Some(keep(app, plugin).await?),
         None => None,
     };
+    Point::LaunchKept.pass();
     let device = device(&prepared.inputs);
     let created = Created {
         run: new_run_id(),

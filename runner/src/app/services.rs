@@ -63,6 +63,7 @@ impl Services {
         };
         let path = data.join(SERVICES);
         let temporary = data.join(format!(".{SERVICES}.{}", std::process::id()));
+        crate::failpoint::Point::ServicesWrite.attempt()?;
         std::fs::write(&temporary, serde_json::to_vec_pretty(&written)?)?;
         std::fs::rename(temporary, path)
     }

@@ -6,6 +6,7 @@ use crate::app::exit::Stop;
 use crate::blob::{Contents, FastdfsBlobs};
 use crate::bus::{RumqttcBus, Settings as BusSettings};
 use crate::engine::{EngineHandle, Parts, World};
+use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Host, HostSettings};
 use crate::serve::control::Control;
@@ -41,6 +42,7 @@ impl App {
     /// Locks the data folder and brings everything up. Fails with exit 69 where a service, a port or the folder is not to be had.
     pub async fn start(settings: Settings, host: Host) -> Result<Self, Stop> {
         let folder = lock(&settings.data)?;
+        Point::AppLocked.pass();
         let store = Arc::new(open_store(&settings.data)?);
         let spool =
             Spool::open(&settings.data.join("spool")).map_err(|error| Stop::unavailable("PH1003", chain(&error)))?;
@@ -60,20 +62,27 @@ impl App {
         })
         .map_err(|error| Stop::bug(chain(&error)))?;
         services.write(&settings.data).map_err(|error| cannot_write(&settings.data, &error))?;
+        Point::ServicesWritten.pass();
         let control = Control::listen(&settings.data, answers::answerer(engine.clone()))
             .map_err(|error| cannot_write(&settings.data, &error))?;
+        Point::ControlListening.pass();
         Ok(Self { settings, engine, world, services, control: Some(control), _folder: folder })
     }
 
     /// Parks every run, then stops everything in order.
     pub async fn stop(mut self) -> Result<(), Stop> {
+        Point::StopBegun.pass();
         if let Some(control) = self.control.take() {
             control.finish().await;
         }
         let parked = self.engine.shutdown().await;
+        Point::StopParked.pass();
         self.world.bus.close().await;
+        Point::StopParted.pass();
         self.services.stop().await;
+        Point::StopServices.pass();
         drop(std::fs::remove_file(self.settings.data.join(super::SERVICES)));
+        Point::StopUnwritten.pass();
         parked.map_err(|error| Stop::bug(format!("the engine did not stop well: {}", chain(&error))))
     }
 }

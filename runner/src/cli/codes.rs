@@ -197,6 +197,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH8026", "doctor: the journal cannot be opened", "copy the data folder, then restore a backup"),
     ("PH9001", "a bug of ours", "please report it with the message"),
     ("PH9002", "a bug of ours", "please report it with the message"),
+    (
+        "PH9010",
+        "the variable PACKHORSE_FAILPOINT, which is for tests, is set to nothing that exists",
+        "unset PACKHORSE_FAILPOINT and PACKHORSE_FAILPOINT_HITS",
+    ),
 ];
 
 #[cfg(test)]

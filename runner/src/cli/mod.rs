@@ -111,6 +111,11 @@ fn load(given: crate::settings::Given) -> Result<crate::settings::Settings, Stop
         .map_err(|error| Stop::usage("PH1007", packhorse_core::failure::chain(&error)))
 }
 
+/// Says that a failpoint is set and means nothing.
+pub fn failed_to_arm(why: &str) {
+    print::write_err(&format!("error[PH9010]: {why}"));
+}
+
 /// Says that not even the runtime could be started.
 pub fn failed_to_start(error: &std::io::Error) {
     print::write_err(&format!("error[PH9001]: cannot start the runtime: {error}"));

@@ -6,6 +6,7 @@ use super::handle::EngineError;
 use super::lane::{LiveJob, Pending};
 use super::notes::{NoteSender, Notes};
 use super::performer::{Control, Job, JobEnd};
+use crate::failpoint::Point;
 use crate::store::{Committed, WriteError};
 use packhorse_core::effect::Traffic;
 use packhorse_core::failure::{Class, Failure};
@@ -118,12 +119,14 @@ impl Actor {
         let Some(lane) = self.lanes.get_mut(run) else { return };
         lane.publish(self.clock.now());
         if lane.pending.is_empty() && lane.run.state().is_finished() {
+            Point::RunFinished.pass();
             self.lanes.remove(run);
         }
     }
 
     pub(super) fn begin(&mut self, run: &RunId, order: Order) {
         let Some(lane) = self.lanes.get_mut(run) else { return };
+        Point::EffectBegin.pass();
         self.ticket += 1;
         let ticket = self.ticket;
         let (control, orders) = watch::channel(Control::Go);
@@ -182,6 +185,7 @@ impl Actor {
     pub(super) fn ended(&mut self, run: &RunId, ticket: u64, finish: Finish) {
         let current = self.lanes.get(run).and_then(|lane| lane.job.as_ref()).filter(|job| job.ticket == ticket);
         let Some(job) = current else { return };
+        Point::EffectEnded.pass();
         let (id, carried, control) = (job.id.clone(), job.carried, *job.control.borrow());
         if let Some(notes) = job.mailbox.take() {
             self.noted(run, notes);

@@ -85,6 +85,7 @@ impl Loader {
     async fn keep_and_claim(&self, claim: Claim, digest: String, source: Vec<u8>) -> Result<Token, EngineError> {
         let journal = self.journal.clone();
         blocking(move || Ok(journal.put_object(&digest, &source)?)).await?;
+        crate::failpoint::Point::SourceKept.pass();
         self.claim(claim).await
     }
 

@@ -1,6 +1,7 @@
 //! A codec's topics on the bus: what it wants to say goes out, what arrives is matched to its routes.
 
 use crate::bus::{Bus, BusError, Delivery, Message, Properties, Qos, Subscription};
+use crate::failpoint::Point;
 use packhorse_core::transfer::{Flow, Incoming, More, Outgoing, Qos as RouteQos, RouteError, Routes};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -64,10 +65,11 @@ impl Channel {
     /// Publishes what waits, as far as there is room.
     pub fn flush(&mut self, bus: &dyn Bus) {
         while let Some(message) = self.waiting.front() {
+            Point::LinkPublish.pass();
             match bus.publish(message.clone()) {
                 Err(BusError::Busy) => return,
                 Err(error) => tracing::debug!(%error, topic = %message.topic, "a message was not published"),
-                Ok(()) => {}
+                Ok(()) => Point::LinkPublished.pass(),
             }
             self.waiting.pop_front();
         }

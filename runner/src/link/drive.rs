@@ -15,6 +15,7 @@ use super::source::Source;
 use super::spool::SpoolNote;
 use super::{Control, LinkNote};
 use crate::bus::{Bus, BusStatus, Delivery, Subscription};
+use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{
     Action, Chunk, Command, CommandKind, Ending, Fault, Micros, Sent, SentKind, Span, Tag, Text, Time, TransferFailure,
@@ -183,6 +184,7 @@ impl<M: Machine> Drive<M> {
     fn end(&mut self, end: End) -> Result<End, Failure> {
         self.say()?;
         self.checkpoint()?;
+        Point::LinkEnded.pass();
         self.tell(true);
         Ok(end)
     }
@@ -271,6 +273,7 @@ impl<M: Machine> Drive<M> {
             self.machine.handle_sent(Sent { what: SentKind::Other, wire_bytes, messages: 1 }, now);
         }
         batch.clear();
+        Point::LinkHeard.pass();
         Ok(())
     }
 
@@ -315,6 +318,7 @@ impl<M: Machine> Drive<M> {
         let now = self.clock.now();
         let heard = self.machine.progress(now).last_heard.map(|heard| wall(now.since(heard)));
         let kept = super::Kept { machine, saved, heard: heard.or(self.heard_before) };
+        Point::LinkCheckpoint.pass();
         // A full queue only costs re-sending after a crash; the next checkpoint is 100 ms away.
         drop(self.notes.try_send(LinkNote::Checkpoint(kept.to_bytes())));
         Ok(())

@@ -81,6 +81,7 @@ impl Link {
     pub async fn release(&self, run: &str) {
         let parts = self.stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(run);
         for part in parts.unwrap_or_default() {
+            crate::failpoint::Point::SpoolRelease.pass();
             if let Err(error) = part.forget().await {
                 tracing::warn!(%error, run, "cannot let go of spooled pieces");
             }

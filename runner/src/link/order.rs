@@ -9,6 +9,7 @@ use super::settle::settle;
 use super::source::{Source, unreadable};
 use super::{Channel, Control, Link};
 use crate::bus::{BusError, BusStatus, Subscription};
+use crate::failpoint::Point;
 use crate::plugin::Plugin;
 use packhorse_core::effect::{Confirmed, Traffic, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::epoch;
@@ -248,7 +249,9 @@ impl Link {
         } else {
             ""
         };
+        Point::PullUpload.pass();
         let uri = self.blobs.put_appender(landing.path(), extension).await.map_err(|error| unreadable(&error))?;
+        Point::PullUploaded.pass();
         let part = landing.finish();
         self.stored
             .lock()

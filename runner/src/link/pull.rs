@@ -1,6 +1,7 @@
 //! Where the bytes of a pull land: the spool, then one file, then the file store or the quarantine.
 
 use super::spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
+use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::transfer::{Intervals, Span};
 use std::path::{Path, PathBuf};
@@ -97,7 +98,10 @@ impl Landing {
                     source,
                 })?;
             }
-            part.assemble(size, &path)
+            Point::PullAssemble.attempt().map_err(super::spool::failed("assemble", &path))?;
+            let made = part.assemble(size, &path);
+            Point::PullAssembled.pass();
+            made
         }));
     }
 
@@ -109,8 +113,11 @@ impl Landing {
     /// Moves a file that is not what the device said into `quarantine`, and voids its bytes.
     pub(super) async fn quarantine(&self, quarantine: &Path) -> Result<PathBuf, Failure> {
         let to = quarantine.join(self.path.file_name().unwrap_or_default());
-        let moved = std::fs::create_dir_all(quarantine).and_then(|()| std::fs::rename(&self.path, &to));
+        let moved = std::fs::create_dir_all(quarantine)
+            .and_then(|()| Point::PullQuarantine.attempt())
+            .and_then(|()| std::fs::rename(&self.path, &to));
         moved.map_err(|source| failure(&SpoolError::Io { action: "quarantine", path: self.path.clone(), source }))?;
+        Point::PullQuarantined.pass();
         self.part.truncate().await.map_err(|error| failure(&error))?;
         Ok(to)
     }

@@ -1,6 +1,7 @@
 //! The journal writer: a thread of its own that commits what has gathered, then releases it in order.
 
 use super::journal::{Append, AppendError, Claim, Journal, Seq, StoreError, Token};
+use crate::failpoint::Point;
 use packhorse_core::failure::chain;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -141,8 +142,7 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
         }
     }
     // Appends first: a claim that came after them must not fence them off.
-    let durable =
-        if appends.is_empty() { Ok(Vec::new()) } else { journal.append_many(&keep_last_checkpoints(appends)) };
+    let durable = if appends.is_empty() { Ok(Vec::new()) } else { append(journal, &keep_last_checkpoints(appends)) };
     let failed = durable.as_ref().err().map(|error| Arc::<str>::from(chain(error)));
     match durable {
         Ok(judged) => {
@@ -162,7 +162,7 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
     if claims.is_empty() {
         return Ok(());
     }
-    match journal.claim_many(&claims) {
+    match claim(journal, &claims) {
         Ok(tokens) => claimed.into_iter().zip(tokens).for_each(|(done, token)| done(token)),
         Err(error) => {
             claimed.into_iter().for_each(|done| done(Err(StoreError::Stopped)));
@@ -170,6 +170,22 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
         }
     }
     Ok(())
+}
+
+fn append(journal: &dyn Journal, batch: &[Append]) -> Result<Vec<Result<Seq, AppendError>>, StoreError> {
+    let checkpoints = batch.iter().all(|append| append.facts.is_empty());
+    let point = if checkpoints { Point::JournalCheckpoint } else { Point::JournalCommit };
+    point.attempt().map_err(|error| StoreError::failed("commit the journal", error))?;
+    let judged = journal.append_many(batch)?;
+    Point::JournalCommitted.pass();
+    Ok(judged)
+}
+
+fn claim(journal: &dyn Journal, claims: &[Claim]) -> Result<Vec<Result<Token, StoreError>>, StoreError> {
+    Point::JournalClaim.attempt().map_err(|error| StoreError::failed("claim runs", error))?;
+    let tokens = journal.claim_many(claims)?;
+    Point::JournalClaimed.pass();
+    Ok(tokens)
 }
 
 /// Of each run only the last checkpoint is written.

@@ -2,6 +2,7 @@
 
 use super::wall;
 use crate::blob::{BlobError, BlobStore, Contents};
+use crate::failpoint::Point;
 use crate::store::{KeyValue, KvError};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
 use packhorse_core::failure::{Class, Failure, chain};
@@ -78,9 +79,12 @@ impl Files<'_> {
             let message = format!("{} is another file than when the run was created", path.display());
             return Err(Failure::new("PH4107", Class::Permanent, message).hint("start a new run for the new file"));
         }
+        Point::FileUpload.attempt().map_err(|error| local_failure("upload", &path, &error))?;
         let uri = self.blobs.put_file(&path, if fits { extension } else { "" }).await.map_err(|error| blob(&error))?;
+        Point::FileUploaded.pass();
         let file = FileRef { uri, ..file };
         self.remember(&file).await?;
+        Point::FileIndexed.pass();
         Ok(Reply::Stored { file })
     }
 
@@ -99,7 +103,9 @@ impl Files<'_> {
             tokio::fs::create_dir_all(folder).await.map_err(|error| local_failure("create", folder, &error))?;
         }
         let temporary = partial(&to);
-        let arrived = self.fetch(&file, &temporary).await;
+        let arrived = self.fetch(&file, &temporary).await.and_then(|()| {
+            Point::DownloadRename.attempt().map_err(|error| local_failure("rename", &temporary, &error))
+        });
         let named = match arrived {
             Ok(()) => {
                 tokio::fs::rename(&temporary, &to).await.map_err(|error| local_failure("rename", &temporary, &error))
@@ -109,6 +115,7 @@ impl Files<'_> {
         if named.is_err() {
             drop(tokio::fs::remove_file(&temporary).await);
         }
+        Point::DownloadRenamed.pass();
         named.map(|()| Reply::Done)
     }
 
@@ -135,7 +142,9 @@ impl Files<'_> {
     }
 
     pub(super) async fn delete(&self, uri: &str) -> Outcome {
+        Point::FileDelete.pass();
         self.blobs.delete(uri).await.map_err(|error| blob(&error))?;
+        Point::FileDeleted.pass();
         Ok(Reply::Done)
     }
 

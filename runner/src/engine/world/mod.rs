@@ -13,6 +13,7 @@ pub use file::Files;
 use super::{Control, Job, JobEnd, Performer};
 use crate::blob::{BlobStore, Contents};
 use crate::bus::Bus;
+use crate::failpoint::Point;
 use crate::link::Link;
 use crate::plugin::Host;
 use crate::store::{BoxFuture, Journal, KeyValue, KvError};
@@ -66,9 +67,19 @@ impl World {
     async fn plain(&self, job: &Job, effect: Effect) -> Outcome {
         match effect {
             Effect::Transfer(_) => Err(Failure::new("PH9002", Class::Bug, "a transfer came as a plain effect")),
-            Effect::Publish(request) => self.publish(request).await,
+            Effect::Publish(request) => {
+                Point::MessagePublish.pass();
+                let outcome = self.publish(request).await;
+                Point::MessagePublished.pass();
+                outcome
+            }
             Effect::Request(request) => self.request(request).await,
-            Effect::Kv(request) => self.operate(request).await,
+            Effect::Kv(request) => {
+                Point::KeyOperate.pass();
+                let outcome = self.operate(request).await;
+                Point::KeyOperated.pass();
+                outcome
+            }
             Effect::Upload { file, ext } => self.files().upload(file, &ext).await,
             Effect::Download { file, to } => self.files().download(file, &to).await,
             Effect::BlobInfo { uri } => self.files().info(&uri).await,

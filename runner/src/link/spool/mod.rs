@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 pub use assemble::Assembled;
+pub(super) use writer::io as failed;
 
 /// Requests that may wait for the disk: twice the largest group of one fdatasync.
 const QUEUE: usize = 512;

@@ -3,6 +3,7 @@
 use super::index::Index;
 use super::record::{HEADER, Key, Kind, MAGIC, MAX_DATA, Record};
 use super::{SpoolError, SpoolNote, lock};
+use crate::failpoint::Point;
 use packhorse_core::transfer::Span;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -107,8 +108,11 @@ impl Writer {
                 record.write(bytes, &mut self.buffer);
             }
         }
+        Point::SpoolWrite.attempt().map_err(io("write", target))?;
         file.write_all(&self.buffer).map_err(io("write", target))?;
+        Point::SpoolSync.attempt().map_err(io("sync", target))?;
         file.sync_data().map_err(io("sync", target))?;
+        Point::SpoolSynced.pass();
         self.length += self.buffer.len() as u64;
         self.file = Some(file);
         Ok(records)
@@ -191,7 +195,7 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
 }
 
 /// Makes an error of a failed call.
-pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SpoolError {
+pub(in crate::link) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SpoolError {
     let path = path.to_owned();
     move |source| SpoolError::Io { action, path, source }
 }

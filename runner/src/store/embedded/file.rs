@@ -1,6 +1,7 @@
 //! Creates and opens the file of the embedded store.
 
 use super::{CHECKPOINTS, FACTS, FIELDS, FORMAT, KEYS, META, OBJECTS, RUNS, failed};
+use crate::failpoint::Point;
 use crate::store::StoreError;
 use redb::{Database, ReadableDatabase};
 use std::fs::File;
@@ -30,6 +31,7 @@ fn open_whole(path: &Path) -> Result<Database, StoreError> {
         let path = path.display().to_string();
         return Err(StoreError::Format { path, found: found.unwrap_or(0), known: FORMAT });
     }
+    Point::StoreOpened.pass();
     Ok(database)
 }
 
@@ -53,9 +55,12 @@ fn create(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &unfinished)(error)),
         _ => {}
     }
+    Point::StoreCreate.attempt().map_err(io("create", &unfinished))?;
     fill(&unfinished)?;
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("flush", &unfinished))?;
+    Point::StoreFilled.attempt().map_err(io("name", path))?;
     std::fs::rename(&unfinished, path).map_err(io("rename to", path))?;
+    Point::StoreNamed.attempt().map_err(io("flush", &folder))?;
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(io("flush", &folder))
 }
 
