@@ -7,6 +7,7 @@
 //! * `world`: one test's folder, services, devices and runs
 //! * `control`: questions to the process that owns a data folder
 //! * `client`: an MQTT client of its own, for hostile or foreign devices
+//! * `proxy`: a TCP proxy with faults, before any service
 //! * `wire`: which bytes of a file went over the wire, as a listener sees it
 
 pub mod certificates;
@@ -15,6 +16,7 @@ pub mod client;
 pub mod control;
 pub mod files;
 pub mod mosquitto;
+pub mod proxy;
 pub mod wire;
 pub mod world;
 
