@@ -8,6 +8,8 @@
 //! * `control`: questions to the process that owns a data folder
 //! * `client`: an MQTT client of its own, for hostile or foreign devices
 //! * `proxy`: a TCP proxy with faults, before any service
+//! * `redis`: a real Redis that is killed, frozen and put back
+//! * `station`: one runner with everything around it, to be struck
 //! * `wire`: which bytes of a file went over the wire, as a listener sees it
 
 pub mod certificates;
@@ -17,11 +19,15 @@ pub mod control;
 pub mod files;
 pub mod mosquitto;
 pub mod proxy;
+pub mod redis;
+pub mod station;
 pub mod wire;
 pub mod world;
 
 pub use child::{Child, Ended};
 pub use mosquitto::Mosquitto;
+pub use redis::Redis;
+pub use station::Station;
 pub use world::{Service, World};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

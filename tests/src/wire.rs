@@ -45,8 +45,13 @@ impl Wire {
 
     /// Everything since the last time, once the wire has been silent for a moment.
     pub fn heard(&self) -> Heard {
+        self.heard_within(Duration::from_millis(200))
+    }
+
+    /// The same with another moment.
+    pub fn heard_within(&self, silence: Duration) -> Heard {
         let mut heard = Heard::default();
-        while let Some((_, payload)) = self.stranger.hear(Duration::from_millis(200)) {
+        while let Some((_, payload)) = self.stranger.hear(silence) {
             let size = if self.codec == "acme-tlv" { frame(&payload) } else { message(&payload) };
             if let Some(size) = size {
                 heard.packets += 1;

@@ -23,7 +23,15 @@ pub struct Service {
     pub broker: String,
     /// Address of the tracker.
     pub tracker: String,
-    _processes: [Child; 2],
+    _processes: Vec<Child>,
+}
+
+impl Service {
+    /// Services that somebody else keeps: `HOST:PORT` of a broker and of a tracker.
+    pub fn at(broker: &str, tracker: &str) -> Self {
+        let (broker, tracker) = (broker.to_owned(), tracker.to_owned());
+        Self { mqtt: format!("mqtt://{broker}"), broker, tracker, _processes: Vec::new() }
+    }
 }
 
 impl World {
@@ -99,7 +107,7 @@ impl World {
         let mqtt = broker.line(|line| line.starts_with("mqtt://").then(|| line.trim().to_owned()));
         let tracker = fastdfs.line(|line| line.strip_prefix("tracker ").map(|address| address.trim().to_owned()));
         let address = mqtt.trim_start_matches("mqtt://").to_owned();
-        Service { mqtt, broker: address, tracker, _processes: [broker, fastdfs] }
+        Service { mqtt, broker: address, tracker, _processes: vec![broker, fastdfs] }
     }
 
     /// Starts a simulated device whose folder is `device` in ours.

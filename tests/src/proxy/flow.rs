@@ -68,7 +68,9 @@ impl Flow {
             }
         };
         match ended {
-            Ok(()) | Err(End::Struck(Kind::Cut)) => {}
+            Ok(()) | Err(End::Struck(Kind::Cut)) => {
+                let _ = (client.shutdown().await, server.shutdown().await);
+            }
             Err(End::Struck(Kind::HalfOpen)) => {
                 let _ = severed.changed().await;
                 reset(client);
@@ -114,7 +116,8 @@ impl Flow {
     async fn write(&self, to: &mut WriteHalf<'_>, bytes: &[u8]) -> io::Result<()> {
         match self.fault {
             Some(Fault::Slow(rate, late)) => {
-                let slept = Duration::from_millis(late) + Duration::from_secs(1).mul_f64(bytes.len() as f64 / rate as f64);
+                let slept =
+                    Duration::from_millis(late) + Duration::from_secs(1).mul_f64(bytes.len() as f64 / rate as f64);
                 tokio::time::sleep(slept).await;
                 to.write_all(bytes).await
             }

@@ -34,16 +34,8 @@ pub enum Kind {
 }
 
 /// Every kind.
-pub const KINDS: [Kind; 8] = [
-    Kind::Cut,
-    Kind::Reset,
-    Kind::HalfOpen,
-    Kind::BlackHole,
-    Kind::Refuse,
-    Kind::Slow,
-    Kind::Split,
-    Kind::Flip,
-];
+pub const KINDS: [Kind; 8] =
+    [Kind::Cut, Kind::Reset, Kind::HalfOpen, Kind::BlackHole, Kind::Refuse, Kind::Slow, Kind::Split, Kind::Flip];
 
 /// What befalls one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -143,7 +143,11 @@ impl Files<'_> {
 
     pub(super) async fn delete(&self, uri: &str) -> Outcome {
         Point::FileDelete.pass();
-        self.blobs.delete(uri).await.map_err(|error| blob(&error))?;
+        match self.blobs.delete(uri).await {
+            // An attempt whose outcome was lost has deleted it.
+            Ok(()) | Err(BlobError::NotFound { .. }) => {}
+            Err(error) => return Err(blob(&error)),
+        }
         Point::FileDeleted.pass();
         Ok(Reply::Done)
     }

@@ -1,0 +1,17 @@
+//! Hard weather: real processes and real services that are killed, cut off, filled up, slowed and lied to.
+//!
+//! * `proxy`: the chaos proxy itself
+//! * `runner`: SIGKILL at every failpoint and at random moments
+//! * `failing`: every failpoint that can fail, and stops
+//! * `fastdfs`, `broker`: services in bad weather
+//! * `store`: a damaged store file, a full disk
+//! * `drive`, `room`: how runs end; small disks
+
+mod broker;
+mod drive;
+mod failing;
+mod fastdfs;
+mod proxy;
+mod room;
+mod runner;
+mod store;
