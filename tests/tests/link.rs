@@ -2,7 +2,7 @@
 
 use packhorse::blob::{BlobStore, Contents, MemoryBlobs};
 use packhorse::bus::{Bus, MemoryBus};
-use packhorse::device::{Device, DeviceOptions, Faults, Struck};
+use packhorse::device::{Device, DeviceOptions, Faults, Pace, Struck};
 use packhorse::link::{Control, Link, LinkEnd, LinkNote, Order, Spool};
 use packhorse::plugin::{Host, HostSettings, Plugin};
 use packhorse_core::effect::{Confirmed, TransferReport, TransferRequest, TransferTask};
@@ -44,7 +44,8 @@ impl World {
         for (index, (name, size)) in on_device.iter().enumerate() {
             files::file(&dir, name, *size, 100 + index as u64);
         }
-        let options = DeviceOptions { id: "dev-1".into(), dir, vars: Vec::new(), faults, seed: 5 };
+        let id = "dev-1".into();
+        let options = DeviceOptions { id, dir, vars: Vec::new(), faults, seed: 5, spool: None, pace: Pace::default() };
         let (notes, _) = mpsc::unbounded_channel();
         let device = Device::new(options, plugin.clone(), bus, notes).unwrap();
         let (stop, stopping) = watch::channel(false);

@@ -16,8 +16,9 @@ mod services;
 mod start;
 mod trial;
 
+pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use launch::{Launch, Prepared, find_workflow, launch, prepare, read_workflow, with_large_stack};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
-pub use start::{App, OWNER, STORE, compile, connect, host, open_store};
+pub use start::{App, OWNER, STORE, compile, connect, device_spool, host, open_store};
 pub use trial::trial;

@@ -111,6 +111,12 @@ pub async fn host(plugins: &Path) -> Result<Host, Stop> {
     host.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::bug(chain(&error)))
 }
 
+/// Opens one spool for all simulated devices of a process.
+pub fn device_spool(folder: &Path) -> Result<Spool, Stop> {
+    let path = folder.join(".packhorse").join("spool");
+    Spool::open(&path).map_err(|error| Stop::usage("PH2004", chain(&error)))
+}
+
 /// Connects to the broker, or says that it is not to be had.
 pub async fn connect(url: &str) -> Result<RumqttcBus, Stop> {
     let settings = BusSettings::parse(url).map_err(|error| Stop::usage("PH1005", chain(&error)))?;

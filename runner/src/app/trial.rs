@@ -4,7 +4,7 @@
 
 use crate::blob::{BlobStore as _, Contents, MemoryBlobs};
 use crate::bus::{Bus, MemoryBus};
-use crate::device::{Device, DeviceOptions, Faults};
+use crate::device::{Device, DeviceOptions, Faults, Pace};
 use crate::link::{Control, Link, LinkEnd, Order, Spool};
 use crate::plugin::Plugin;
 use crate::plugin::kit::test::Check;
@@ -93,7 +93,8 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
 
 fn device(plugin: &Arc<Plugin>, bus: &Arc<dyn Bus>, dir: &Path, seed: u64) -> Result<Device, String> {
     let faults = Faults { loss_up: LOSS, loss_down: LOSS, duplicate: 0.02, reorder: 0.02, ..Faults::default() };
-    let options = DeviceOptions { id: DEVICE.to_owned(), dir: dir.to_owned(), vars: Vec::new(), faults, seed };
+    let (id, dir) = (DEVICE.to_owned(), dir.to_owned());
+    let options = DeviceOptions { id, dir, vars: Vec::new(), faults, seed, spool: None, pace: Pace::default() };
     let (notes, _) = mpsc::unbounded_channel();
     Device::new(options, Arc::clone(plugin), Arc::clone(bus), notes).map_err(|error| error.to_string())
 }

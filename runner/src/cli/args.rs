@@ -106,6 +106,12 @@ pub(super) struct RunArgs {
     /// An input of the workflow; a `file` input takes a path, `fastdfs:ID`, `md5:HEX` or `sha256:HEX`.
     #[arg(short, long = "input", value_name = "KEY=VALUE", value_parser = pair)]
     pub input: Vec<(String, String)>,
+    /// One run for each line of a file, the line as the input `device`.
+    #[arg(long, value_name = "FILE")]
+    pub each: Option<PathBuf>,
+    /// With --each: at most so many runs at once.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
+    pub parallel: usize,
     /// Another codec than the workflow names.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: Option<String>,
@@ -244,9 +250,12 @@ pub(super) struct DeviceArgs {
     /// Which codec it speaks.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: String,
-    /// Device id.
+    /// Device id; with --count its beginning.
     #[arg(long)]
     pub id: String,
+    /// So many devices in this process: ID-1, ID-2, …, each in a folder of its name.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: Option<u32>,
     /// Where it stores what it gets and has what it serves.
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,

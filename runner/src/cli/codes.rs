@@ -195,6 +195,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH8024", "doctor: a codec cannot be loaded", "`packhorse plugin inspect NAME` tells why"),
     ("PH8025", "doctor: a workflow is not valid", "`packhorse validate` lists every problem"),
     ("PH8026", "doctor: the journal cannot be opened", "copy the data folder, then restore a backup"),
+    ("PH8030", "the list of --each cannot be used", "one device a line; `#` begins a comment"),
     ("PH9001", "a bug of ours", "please report it with the message"),
     ("PH9002", "a bug of ours", "please report it with the message"),
     (

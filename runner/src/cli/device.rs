@@ -1,17 +1,20 @@
-//! `device`: a simulated device until a signal.
+//! `device`: one simulated device, or many in one process, until a signal.
 
 use super::args::{DeviceArgs, FaultArgs};
 use super::print::{self, Show};
 use super::signals::Signals;
-use crate::app;
 use crate::app::exit::{Exit, Stop};
+use crate::app::{self, DeviceSpool};
 use crate::bus::Bus;
-use crate::device::{Device, DeviceError, DeviceNote, DeviceOptions, Faults, Struck};
+use crate::device::{Device, DeviceError, DeviceNote, DeviceOptions, Faults, Pace, Struck};
+use crate::plugin::Plugin;
 use packhorse_core::failure::chain;
 use serde_json::json;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 pub(super) async fn device(args: DeviceArgs, show: Show) -> Result<Exit, Stop> {
     let mut signals = Signals::take()?;
@@ -26,32 +29,78 @@ pub(super) async fn device(args: DeviceArgs, show: Show) -> Result<Exit, Stop> {
         tokio::task::spawn_blocking(move || host.load(&codec)).await.map_err(|error| Stop::bug(error.to_string()))?;
     let plugin = plugin.map_err(|error| Stop::usage("PH6006", chain(&error)))?;
     let bus: Arc<dyn Bus> = Arc::new(app::connect(&args.mqtt).await?);
-    let options = DeviceOptions {
-        id: args.id,
-        dir: args.dir,
-        vars: args.vars,
-        faults: faults(&args.faults),
-        seed: args.faults.seed,
-    };
     let (told, notes) = mpsc::unbounded_channel();
-    let id = options.id.clone();
-    let device = Device::new(options, Arc::clone(&plugin), Arc::clone(&bus), told).map_err(|error| stopped(&error))?;
-    show.note(&format!("device {id} speaks {} on {}", plugin.title(), crate::settings::without_password(&args.mqtt)));
+    let pace = Pace::default();
+    let devices = devices(&args, &plugin, &bus, &told, &pace)?;
+    drop(told);
+    let count = devices.len();
+    let who = args.count.map_or_else(|| args.id.clone(), |count| format!("{0}-1 to {0}-{count}", args.id));
+    show.note(&format!("device {who} speaks {} on {}", plugin.title(), crate::settings::without_password(&args.mqtt)));
     let (stop, stopping) = watch::channel(false);
-    let running = device.run(stopping);
+    let running = all(devices, stopping);
     let ended = tokio::select! {
-        ended = async { tokio::join!(running, tell(notes, show)).0 } => ended,
+        ended = async { tokio::join!(running, tell(notes, count, show)).0 } => ended,
         () = async { signals.next().await; stop.send_replace(true); std::future::pending().await } => unreachable!("pending never ends"),
     };
     let (down, up) = ended.map_err(|error| stopped(&error))?;
     bus.close().await;
     show.note(&format!("down: {}\nup:   {}", struck(down), struck(up)));
+    if pace.counted() > 0 {
+        let [half, most] = [0.5, 0.99].map(|share| pace.quantile(share).as_secs_f64() * 1e3);
+        show.note(&format!("answered: {} times, median {half:.2} ms, p99 {most:.2} ms", pace.counted()));
+    }
     Ok(Exit::Succeeded)
 }
 
-async fn tell(mut notes: mpsc::UnboundedReceiver<DeviceNote>, show: Show) {
+/// One device, or as many as `--count` says over one spool.
+fn devices(
+    args: &DeviceArgs,
+    plugin: &Arc<Plugin>,
+    bus: &Arc<dyn Bus>,
+    told: &mpsc::UnboundedSender<DeviceNote>,
+    pace: &Pace,
+) -> Result<Vec<Device>, Stop> {
+    let one = |id: String, dir: PathBuf, seed: u64, spool: Option<DeviceSpool>| {
+        let (vars, faults) = (args.vars.clone(), faults(&args.faults));
+        let options = DeviceOptions { id, dir, vars, faults, seed, spool, pace: pace.clone() };
+        Device::new(options, Arc::clone(plugin), Arc::clone(bus), told.clone()).map_err(|error| stopped(&error))
+    };
+    let Some(count) = args.count else {
+        return Ok(vec![one(args.id.clone(), args.dir.clone(), args.faults.seed, None)?]);
+    };
+    let spool = app::device_spool(&args.dir)?;
+    let all = (1..=count).map(|number| {
+        let id = format!("{}-{number}", args.id);
+        let dir = args.dir.join(&id);
+        one(id, dir, args.faults.seed.wrapping_add(number.into()), Some(spool.clone()))
+    });
+    all.collect()
+}
+
+/// Serves with all of them until told to stop; what struck them together.
+async fn all(devices: Vec<Device>, stopping: watch::Receiver<bool>) -> Result<(Struck, Struck), DeviceError> {
+    let mut running = JoinSet::new();
+    for device in devices {
+        running.spawn(device.run(stopping.clone()));
+    }
+    let mut sum = (Struck::default(), Struck::default());
+    while let Some(ended) = running.join_next().await {
+        let (down, up) = ended.map_err(|_| DeviceError::Closed)??;
+        (sum.0, sum.1) = (sum.0 + down, sum.1 + up);
+    }
+    Ok(sum)
+}
+
+async fn tell(mut notes: mpsc::UnboundedReceiver<DeviceNote>, count: usize, show: Show) {
+    let mut listening = 0;
     while let Some(note) = notes.recv().await {
         match note {
+            DeviceNote::Listening => {
+                listening += 1;
+                if listening == count {
+                    show.note("listening");
+                }
+            }
             DeviceNote::Stored { path, size, md5 } => {
                 let value = json!({ "stored": path, "size": size, "md5": md5 });
                 match show.output {

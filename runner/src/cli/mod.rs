@@ -1,7 +1,7 @@
 //! The command line: what was typed, carried out, and told.
 //!
 //! * `args`: every command and flag
-//! * `run`: `run`, `resume`; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
+//! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `plugin`, `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
@@ -15,6 +15,7 @@ mod codes;
 mod demo;
 mod device;
 mod doctor;
+mod each;
 mod explain;
 mod fastdfs;
 mod follow;

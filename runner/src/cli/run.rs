@@ -11,6 +11,9 @@ use packhorse_core::failure::chain;
 use packhorse_core::run::{RunId, RunStatus};
 
 pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
+    if let Some(list) = args.each.clone() {
+        return super::each::each(args, &list, show).await;
+    }
     let settings = super::settings(&args.services)?;
     let signals = Signals::take()?;
     let asked = Launch {
@@ -110,7 +113,7 @@ fn flag(data: &std::path::Path) -> String {
     }
 }
 
-fn announce(app: &App, show: Show) {
+pub(super) fn announce(app: &App, show: Show) {
     if app.services.embeds_broker() || app.services.embeds_fastdfs() {
         let mqtt = crate::settings::without_password(&app.services.mqtt);
         show.note(&format!(
@@ -135,7 +138,10 @@ fn exit(view: &LiveView) -> Exit {
     }
 }
 
-fn once(pairs: Vec<(String, String)>, what: &str) -> Result<std::collections::BTreeMap<String, String>, Stop> {
+pub(super) fn once(
+    pairs: Vec<(String, String)>,
+    what: &str,
+) -> Result<std::collections::BTreeMap<String, String>, Stop> {
     let mut map = std::collections::BTreeMap::new();
     for (key, value) in pairs {
         if map.insert(key.clone(), value).is_some() {

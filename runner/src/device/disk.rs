@@ -59,11 +59,14 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the folder, which is created.
-    pub fn open(folder: &Path) -> Result<Self, DiskError> {
+    /// Opens the folder, which is created; its pieces go to `shared` under the device's id, or to a spool of its own.
+    pub fn open(folder: &Path, id: &str, shared: Option<&Spool>) -> Result<Self, DiskError> {
         let own = folder.join(OWN);
         std::fs::create_dir_all(&own).map_err(io("create", &own))?;
-        let (part, notes) = Spool::open(&own.join("spool"))?.part("arriving");
+        let (part, notes) = match shared {
+            Some(spool) => spool.part(id),
+            None => Spool::open(&own.join("spool"))?.part("arriving"),
+        };
         let path = own.join(STATE);
         let state = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),

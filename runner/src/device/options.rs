@@ -1,7 +1,9 @@
 //! What a simulated device is told, what it tells, and why it stops.
 
 use super::disk::DiskError;
+use super::pace::Pace;
 use crate::bus::BusError;
+use crate::link::Spool;
 use crate::plugin::{CallError, PluginError};
 use packhorse_core::transfer::Pairs;
 use std::path::PathBuf;
@@ -20,6 +22,10 @@ pub struct DeviceOptions {
     pub faults: Faults,
     /// Of the faults.
     pub seed: u64,
+    /// Where pieces become durable, shared with other devices of the process; none = a spool of its own.
+    pub spool: Option<Spool>,
+    /// Counts the time from each of its words to the next message that it gets.
+    pub pace: Pace,
 }
 
 /// Shares of messages that are struck, from 0 to 1, each message by itself.
@@ -42,6 +48,8 @@ pub struct Faults {
 /// What a device tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceNote {
+    /// Its topics are subscribed to.
+    Listening,
     /// A file arrived whole.
     Stored {
         /// Where it lies.

@@ -46,6 +46,8 @@ pub struct Device {
     restart_at: Option<Instant>,
     failures: u32,
     notes: mpsc::UnboundedSender<DeviceNote>,
+    /// When it spoke last, until it is answered.
+    spoke: Option<Instant>,
 }
 
 enum Woken {
@@ -66,7 +68,7 @@ impl Device {
         bus: Arc<dyn Bus>,
         notes: mpsc::UnboundedSender<DeviceNote>,
     ) -> Result<Self, DeviceError> {
-        let disk = Disk::open(&options.dir)?;
+        let disk = Disk::open(&options.dir, &options.id, options.spool.as_ref())?;
         let session = plugin.open_device(&opening(&options, &plugin))?;
         let channel = Channel::new(Arc::clone(session.routes()), Flow::ToDevice);
         let mut peer = Peer::new(plan(&plugin), Time(0));
@@ -90,6 +92,7 @@ impl Device {
             peer,
             disk,
             notes,
+            spoke: None,
         };
         device.schedule_restart();
         device.look();
@@ -99,12 +102,16 @@ impl Device {
     /// Serves until `stop` says true or its sender is gone. Gives what the weather did, down and up.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(Struck, Struck), DeviceError> {
         let mut subscription = self.channel.subscribe(self.bus.as_ref()).await?;
+        drop(self.notes.send(DeviceNote::Listening));
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             self.act().await?;
             match self.woken(&mut subscription, &mut stop, &mut batch).await {
                 Woken::Deliveries => {
                     let now = Instant::now();
+                    if let Some(spoke) = self.spoke.take() {
+                        self.options.pace.count(now - spoke);
+                    }
                     let arrived: Vec<Delivery> =
                         batch.drain(..).flat_map(|delivery| self.down.pass(delivery, now, spoil)).collect();
                     self.hear(&arrived).await?;
@@ -321,6 +328,7 @@ impl Device {
     }
 
     fn publish(&mut self, message: Outgoing) {
+        self.spoke = Some(Instant::now());
         if let Err(error) = self.channel.send(self.bus.as_ref(), message, Worth::Word) {
             tracing::warn!(%error, "a message has no topic");
         }

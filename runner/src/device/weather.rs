@@ -25,6 +25,20 @@ pub struct Struck {
     pub corrupted: u64,
 }
 
+impl std::ops::Add for Struck {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            corrupted: self.corrupted + other.corrupted,
+        }
+    }
+}
+
 /// The weather of one direction.
 #[derive(Debug)]
 pub struct Weather<T> {

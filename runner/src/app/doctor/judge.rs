@@ -38,8 +38,8 @@ pub(super) fn ping_pong(median: Duration, network: Duration, rounds: usize) -> F
 /// What the broker said of its limits.
 pub(super) fn limits(packet: Option<u32>, receive: Option<u16>, session: bool) -> Finding {
     let text = format!(
-        "packets of at most {}, {} unacknowledged messages, session {}",
-        packet.map_or_else(|| "any size".to_owned(), |bytes| format!("{bytes} bytes")),
+        "packets of {}, {} unacknowledged messages, session {}",
+        packet.map_or_else(|| "any size".to_owned(), |bytes| format!("at most {bytes} bytes")),
         receive.unwrap_or(u16::MAX),
         if session { "kept" } else { "new" }
     );
