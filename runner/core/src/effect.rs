@@ -211,6 +211,9 @@ pub enum KvRequest {
     Hset { key: String, field: String, value: String },
     Hget { key: String, field: String },
     Hgetall { key: String },
+    Hdel { key: String, field: String },
+    Expire { key: String, after: Duration },
+    Xadd { key: String, fields: Vec<(String, String)>, maxlen: Option<u64> },
 }
 
 /// How loud a log line is.

@@ -123,6 +123,17 @@ fn parameters_become_effects() {
         ),
         ("redis.hget", json!({"key": "k", "field": "f"}), json!({"op": "hget"})),
         ("redis.hgetall", json!({"key": "k"}), json!({"op": "hgetall"})),
+        ("redis.hdel", json!({"key": "k", "field": "f"}), json!({"op": "hdel", "field": "f"})),
+        (
+            "redis.expire",
+            json!({"key": "k", "after": "90s"}),
+            json!({"op": "expire", "after": {"secs": 90, "nanos": 0}}),
+        ),
+        (
+            "redis.xadd",
+            json!({"key": "k", "fields": {"b": 1, "a": true}, "maxlen": 5}),
+            json!({"op": "xadd", "fields": [["b", "1"], ["a", "true"]], "maxlen": 5}),
+        ),
         ("fastdfs.upload", json!({"file": "FILE"}), json!({"kind": "upload", "ext": ""})),
         ("fastdfs.upload", json!({"file": "FILE", "ext": "bin"}), json!({"ext": "bin"})),
         (
@@ -183,6 +194,10 @@ fn wrong_parameters_are_permanent_and_told_in_words() {
         ("mqtt.request", json!({"topic": "a", "reply_topic": "b", "wait": 5}), "`wait` must be a duration"),
         ("redis.get", json!({"key": ""}), "the key is empty"),
         ("redis.set", json!({"key": "k", "value": [1]}), "`value` must be text"),
+        ("redis.expire", json!({"key": "k", "after": 90}), "`after` must be"),
+        ("redis.xadd", json!({"key": "k", "fields": {}}), "`fields`"),
+        ("redis.xadd", json!({"key": "k", "fields": {"a": [1]}}), "`a` must be"),
+        ("redis.xadd", json!({"key": "k", "fields": {"a": 1}, "maxlen": 0}), "`maxlen` must be at least 1"),
         ("fastdfs.upload", json!({"file": "FILE", "ext": ".tar.gz"}), "is not an extension"),
         ("fastdfs.download", json!({"file": "FILE", "to": ""}), "the path is empty"),
         ("fastdfs.info", json!({}), "either `file` or `uri`"),
@@ -295,6 +310,9 @@ fn answers_become_outputs() {
         ("redis.hget", json!({"key": "k", "field": "f"}), value(json!("v")), json!({"value": "v"})),
         ("redis.hgetall", json!({"key": "k"}), value(json!({"a": "b"})), json!({"values": {"a": "b"}})),
         ("redis.hgetall", json!({"key": "k"}), value(json!(null)), json!({"values": {}})),
+        ("redis.hdel", json!({"key": "k", "field": "f"}), value(json!(1)), json!({"deleted": true})),
+        ("redis.expire", json!({"key": "k", "after": "1h"}), value(json!(0)), json!({"found": false})),
+        ("redis.xadd", json!({"key": "k", "fields": {"a": 1}}), value(json!("5-0")), json!({"id": "5-0"})),
         ("mqtt.publish", json!({"topic": "a"}), Reply::Done, json!({})),
         (
             "mqtt.request",

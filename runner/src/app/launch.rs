@@ -180,7 +180,7 @@ async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
         digest: plugin.digest().to_owned(),
     };
     let (journal, bytes, digest) = (Arc::clone(&app.world.journal), plugin.bytes(), pin.digest.clone());
-    let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes)).await;
+    let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes, crate::store::wall())).await;
     kept.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::unavailable("PH7002", chain(&error)))?;
     Ok(pin)
 }

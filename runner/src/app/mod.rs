@@ -2,6 +2,7 @@
 //!
 //! * `exit`: exit codes, and the errors that end the program
 //! * `services`: embedded servers
+//! * `redis`: the Redis server of the settings
 //! * `start`: a whole process around one data folder
 //! * `launch`: from a workflow file and inputs to a run
 //! * `answers`: what the control socket answers
@@ -12,6 +13,7 @@ mod answers;
 pub mod doctor;
 pub mod exit;
 mod launch;
+mod redis;
 mod services;
 mod start;
 mod trial;

@@ -2,7 +2,7 @@
 
 use crate::app::exit::Stop;
 use crate::bus::{Broker as _, BrokerError, BrokerHandle, EmbeddedBroker};
-use crate::settings::{FastdfsAt, MqttAt, STORAGE_PORT, Settings, TRACKER_PORT};
+use crate::settings::{FastdfsAt, MqttAt, RedisAt, STORAGE_PORT, Settings, StoreKind, TRACKER_PORT};
 use packhorse_core::failure::chain;
 use packhorse_fastdfs::server::{Fsync, ServerError, ServerHandle, ServerOptions};
 use serde::Serialize;
@@ -19,6 +19,10 @@ pub struct Services {
     pub mqtt: String,
     /// Trackers of the file store.
     pub trackers: Vec<String>,
+    /// `embedded`, or the URL of the Redis server without its password.
+    pub redis: String,
+    /// `embedded` or `redis`: what the journal lies on.
+    pub store: &'static str,
     broker: Option<BrokerHandle>,
     fastdfs: Option<ServerHandle>,
 }
@@ -28,6 +32,8 @@ struct Written<'a> {
     pid: u32,
     mqtt: String,
     fastdfs: &'a [String],
+    redis: &'a str,
+    store: &'static str,
     storage: Option<SocketAddr>,
     control: String,
 }
@@ -49,7 +55,15 @@ impl Services {
                 (vec![server.tracker_addr.to_string()], Some(server))
             }
         };
-        Ok(Self { mqtt, trackers, broker, fastdfs })
+        let redis = match &settings.redis {
+            RedisAt::Embedded => "embedded".to_owned(),
+            RedisAt::Server(server) => crate::settings::without_password(&server.url),
+        };
+        let store = match settings.store.kind {
+            StoreKind::Embedded => "embedded",
+            StoreKind::Redis => "redis",
+        };
+        Ok(Self { mqtt, trackers, redis, store, broker, fastdfs })
     }
 
     /// Writes the addresses to the data folder, under a temporary name first.
@@ -58,6 +72,8 @@ impl Services {
             pid: std::process::id(),
             mqtt: crate::settings::without_password(&self.mqtt),
             fastdfs: &self.trackers,
+            redis: &self.redis,
+            store: self.store,
             storage: self.fastdfs.as_ref().map(|server| server.storage_addr),
             control: crate::serve::control::SOCKET.to_owned(),
         };

@@ -10,8 +10,8 @@ use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Host, HostSettings};
 use crate::serve::control::Control;
-use crate::settings::Settings;
-use crate::store::{DataFolder, EmbeddedStore, FolderError, Journal, StoreError};
+use crate::settings::{RedisAt, Settings};
+use crate::store::{DataFolder, EmbeddedStore, FolderError, Journal, KeyValue, StoreError};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
@@ -46,13 +46,17 @@ impl App {
         let store = Arc::new(open_store(&settings.data)?);
         let spool =
             Spool::open(&settings.data.join("spool")).map_err(|error| Stop::unavailable("PH1003", chain(&error)))?;
+        let values: Arc<dyn KeyValue> = match &settings.redis {
+            RedisAt::Embedded => store.clone(),
+            RedisAt::Server(server) => Arc::new(super::redis::key_value(server).await?),
+        };
         let services = Services::start(&settings).await?;
         let bus = Arc::new(connect(&services.mqtt).await?);
         let blobs = Arc::new(FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned()))));
         let contents = Arc::new(Contents::new(blobs.clone()));
         let link = Arc::new(Link::new(bus.clone(), contents.clone(), blobs.clone(), spool, settings.data.clone()));
         let journal: Arc<dyn Journal> = store.clone();
-        let world = World { bus, blobs, contents, values: store, journal: journal.clone(), host, link };
+        let world = World { bus, blobs, contents, values, index: store, journal: journal.clone(), host, link };
         let engine = EngineHandle::launch(Parts {
             journal,
             performer: Arc::new(world.clone()),

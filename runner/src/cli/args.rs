@@ -84,9 +84,12 @@ pub(super) struct ServiceArgs {
     /// `embedded` or `embedded://HOST:PORT` (the tracker's), or trackers: `HOST:22122,…`.
     #[arg(long, env = "PACKHORSE_FASTDFS", value_name = "ADDRESS")]
     pub fastdfs: Option<String>,
-    /// `embedded`: the data folder's own key-value store.
+    /// `embedded`: the data folder's own key-value store, or `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]` or `rediss://…`.
     #[arg(long, env = "PACKHORSE_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
+    /// Where the journal of runs is kept: `embedded` (the data folder), or `redis` (the server that --redis names).
+    #[arg(long, env = "PACKHORSE_STORE", value_name = "KIND")]
+    pub store: Option<String>,
     /// Where runs, the spool and embedded files are kept.
     #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,

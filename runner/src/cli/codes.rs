@@ -93,6 +93,16 @@ const CODES: &[(&str, &str, &str)] = &[
         "the message names the command that goes on, where there is one",
     ),
     (
+        "PH1020",
+        "the settings lead to no Redis server",
+        "mend --redis, PACKHORSE_REDIS or `redis:` in packhorse.yaml; the message says what is wrong",
+    ),
+    (
+        "PH1021",
+        "the Redis server cannot be reached, or does not let us in",
+        "start it, mend the URL or its password, or leave --redis out to use the embedded store",
+    ),
+    (
         "PH2001",
         "a workflow file has problems",
         "each is listed with its place; `packhorse validate FILE` lists them again",
@@ -167,6 +177,21 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     ("PH7001", "a key holds another kind of value", "use another key"),
     ("PH7002", "the store cannot do it now", "it is tried again; look at the disk"),
+    (
+        "PH7010",
+        "a key of the Redis server holds what no workflow can hold",
+        "values must be UTF-8 text and not too large; the message says which key it is",
+    ),
+    (
+        "PH7011",
+        "it is not known whether the Redis server carried an operation out",
+        "the connection was lost before the answer; look at the key: a retry of the step does it again",
+    ),
+    (
+        "PH7012",
+        "the Redis server refuses the operation",
+        "the message has its words: give the user the right to it, or use another server; then `packhorse resume RUN`",
+    ),
     ("PH8001", "the process that owns the data folder does not answer", "is it stopped? Look at its terminal"),
     ("PH8002", "a question to the control socket cannot be read", "use the same version of packhorse on both sides"),
     ("PH8003", "there is no such run or device, or more than one", "`packhorse ps -a` lists runs"),

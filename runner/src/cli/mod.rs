@@ -98,6 +98,7 @@ fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop>
         mqtt: args.mqtt.clone(),
         fastdfs: args.fastdfs.clone(),
         redis: args.redis.clone(),
+        store: args.store.clone(),
         data: args.data.clone(),
         plugins: args.plugins.clone(),
         workflows: args.workflows.clone(),

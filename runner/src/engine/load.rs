@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 /// For how long a run is claimed. The embedded journal's owner is always the same, so that nobody waits for it there.
-pub(super) const CLAIM: Duration = Duration::from_secs(60);
+pub(super) const CLAIM: Duration = Duration::from_secs(30);
 
 /// A run as it lies in the journal.
 #[derive(Debug)]
@@ -83,8 +83,8 @@ impl Loader {
     }
 
     async fn keep_and_claim(&self, claim: Claim, digest: String, source: Vec<u8>) -> Result<Token, EngineError> {
-        let journal = self.journal.clone();
-        blocking(move || Ok(journal.put_object(&digest, &source)?)).await?;
+        let (journal, now) = (self.journal.clone(), claim.now);
+        blocking(move || Ok(journal.put_object(&digest, &source, now)?)).await?;
         crate::failpoint::Point::SourceKept.pass();
         self.claim(claim).await
     }

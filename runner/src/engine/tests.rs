@@ -435,8 +435,20 @@ impl Journal for Failing {
         self.inner.checkpoint(run)
     }
 
-    fn put_object(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.put_object(sha256, bytes)
+    fn forget(&self, run: &RunId, token: Token) -> Result<Result<(), AppendError>, StoreError> {
+        self.inner.forget(run, token)
+    }
+
+    fn put_object(&self, sha256: &str, bytes: &[u8], now: WallTime) -> Result<(), StoreError> {
+        self.inner.put_object(sha256, bytes, now)
+    }
+
+    fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError> {
+        self.inner.objects()
+    }
+
+    fn remove_object(&self, sha256: &str, before: WallTime) -> Result<bool, StoreError> {
+        self.inner.remove_object(sha256, before)
     }
 
     fn get_object(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -16,8 +16,8 @@ pub const STORAGE_PORT: u16 = 23_000;
 pub enum SettingError {
     #[error("`{text}` is no {what}: {expected}")]
     Address { what: &'static str, text: String, expected: &'static str },
-    #[error("a Redis server ({0}) is not supported yet; the embedded key-value store is")]
-    RedisUrl(String),
+    #[error("`--store redis` keeps the journal on the Redis server that `--redis URL` names, and none is named")]
+    NoRedis,
     #[error("cannot read {path}")]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{path}: {message}")]

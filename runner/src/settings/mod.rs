@@ -1,11 +1,20 @@
 //! Where things are: flags over `PACKHORSE_*` variables over `packhorse.yaml` over defaults, each value parsed once.
 
 mod address;
+mod redis;
+mod store;
+mod value;
 
 pub use address::{FastdfsAt, MqttAt, STORAGE_PORT, SettingError, TRACKER_PORT, listen, without_password};
 
+pub use redis::{RedisAt, RedisServer};
+pub use store::{Retention, StoreKind, StoreSettings};
+
+use redis::RedisFile;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use store::{RetentionFile, StoreFile};
+use value::Lookup;
 
 /// Default of `--data`.
 pub const DATA: &str = ".packhorse";
@@ -21,6 +30,8 @@ pub struct Given {
     pub fastdfs: Option<String>,
     /// `--redis`.
     pub redis: Option<String>,
+    /// `--store`.
+    pub store: Option<String>,
     /// `--data`.
     pub data: Option<PathBuf>,
     /// `--plugins`.
@@ -36,6 +47,12 @@ pub struct Settings {
     pub mqtt: MqttAt,
     /// The file store.
     pub fastdfs: FastdfsAt,
+    /// The keys of workflows.
+    pub redis: RedisAt,
+    /// The journal.
+    pub store: StoreSettings,
+    /// How long runs are kept.
+    pub retention: Retention,
     /// Runs, spool, embedded files.
     pub data: PathBuf,
     /// Codecs.
@@ -45,12 +62,14 @@ pub struct Settings {
 }
 
 /// `packhorse.yaml` as written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     mqtt: Option<String>,
     fastdfs: Option<String>,
-    redis: Option<String>,
+    redis: Option<serde_yaml::Value>,
+    store: Option<serde_yaml::Value>,
+    retention: Option<RetentionFile>,
     data: Option<PathBuf>,
     plugins: Option<PathBuf>,
     workflows: Option<PathBuf>,
@@ -59,17 +78,27 @@ struct File {
 impl Settings {
     /// Merges what was given with the settings file of `folder` or the nearest folder above it.
     pub fn load(given: Given, folder: &Path) -> Result<Self, SettingError> {
+        Self::merge(given, folder, &|name| std::env::var(name).ok())
+    }
+
+    fn merge(given: Given, folder: &Path, lookup: Lookup<'_>) -> Result<Self, SettingError> {
         let (file, base) = find(folder)?;
+        let shape = |message| SettingError::File { path: base.join(FILE), message };
         let path = |given: Option<PathBuf>, file: Option<PathBuf>, default: &str| {
             given.or_else(|| file.map(|path| base.join(path))).unwrap_or_else(|| PathBuf::from(default))
         };
-        match given.redis.or(file.redis).as_deref() {
-            None | Some("embedded") => {}
-            Some(url) => return Err(SettingError::RedisUrl(without_password(url))),
+        let redis_file = RedisFile::read(file.redis).map_err(shape)?;
+        let redis = redis::redis(given.redis, redis_file, &base, lookup)?;
+        let store = store::store(given.store, StoreFile::read(file.store).map_err(shape)?, lookup)?;
+        if store.kind == StoreKind::Redis && redis == RedisAt::Embedded {
+            return Err(SettingError::NoRedis);
         }
         Ok(Self {
             mqtt: MqttAt::parse(given.mqtt.or(file.mqtt).as_deref().unwrap_or("embedded"))?,
             fastdfs: FastdfsAt::parse(given.fastdfs.or(file.fastdfs).as_deref().unwrap_or("embedded"))?,
+            redis,
+            store,
+            retention: store::retention(file.retention.unwrap_or_default(), lookup)?,
             data: path(given.data, file.data, DATA),
             plugins: path(given.plugins, file.plugins, "plugins"),
             workflows: path(given.workflows, file.workflows, "workflows"),
@@ -123,9 +152,36 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_server_is_refused_by_name_and_without_its_password() {
-        let given = Given { redis: Some("redis://u:secret@h:6379".into()), ..Given::default() };
-        let error = Settings::load(given, Path::new("/nonexistent")).unwrap_err().to_string();
-        assert!(error.contains("redis://") && !error.contains("secret"), "{error}");
+    fn a_redis_server_is_named_by_a_url_and_its_password_by_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "canary\n").unwrap();
+        let text = "redis: { url: 'rediss://h:6380/2', password_file: secret, ca: ca.pem, timeout: 3s }\nretention: { succeeded: 1d }\n";
+        std::fs::write(folder.path().join(FILE), text).unwrap();
+        let settings = Settings::merge(Given::default(), folder.path(), &|_| None).unwrap();
+        let RedisAt::Server(server) = &settings.redis else { panic!("a server") };
+        assert_eq!(server.password.as_deref(), Some("canary"));
+        assert_eq!(server.ca, Some(folder.path().join("ca.pem")));
+        assert_eq!((server.timeout.as_secs(), server.connect_timeout.as_secs()), (3, 5));
+        assert_eq!(settings.retention.succeeded.as_secs(), 86_400);
+        assert_eq!(settings.retention.failed.as_secs(), 90 * 86_400);
+        assert!(!format!("{settings:?}").contains("canary"));
+        let variable = |name: &str| (name == "PACKHORSE_REDIS__PASSWORD").then(|| "other".to_owned());
+        let given = Given { redis: Some("redis://h".into()), ..Given::default() };
+        let settings = Settings::merge(given, folder.path(), &variable).unwrap();
+        let RedisAt::Server(server) = settings.redis else { panic!("a server") };
+        assert_eq!((server.url.as_str(), server.password.as_deref()), ("redis://h", Some("other")));
+    }
+
+    #[test]
+    fn a_journal_on_redis_needs_a_redis_server() {
+        let given = Given { store: Some("redis".into()), ..Given::default() };
+        let error = Settings::merge(given, Path::new("/nonexistent"), &|_| None).unwrap_err().to_string();
+        assert!(error.contains("--redis"), "{error}");
+        let given = Given { store: Some("redis".into()), redis: Some("redis://h".into()), ..Given::default() };
+        let settings = Settings::merge(given, Path::new("/nonexistent"), &|_| None).unwrap();
+        assert_eq!(settings.store.kind, StoreKind::Redis);
+        let given = Given { redis: Some("http://u:secret@h".into()), ..Given::default() };
+        let error = Settings::merge(given, Path::new("/nonexistent"), &|_| None).unwrap_err().to_string();
+        assert!(error.contains("http://") && !error.contains("secret"), "{error}");
     }
 }

@@ -79,6 +79,12 @@ pub enum AppendError {
         /// As stored.
         found: Seq,
     },
+    /// The run is not finished: only what is over can be forgotten.
+    #[error("{run} is not finished")]
+    Unfinished {
+        /// The run.
+        run: RunId,
+    },
 }
 
 /// What a store can suffer.
@@ -120,6 +126,12 @@ pub enum StoreError {
         /// Which record or object.
         what: String,
     },
+    /// A server no longer has what it had confirmed.
+    #[error("{store} has lost writes that it had confirmed: what came of the last effects is not known")]
+    LostWrites {
+        /// Which server.
+        store: String,
+    },
     /// The store stopped after a failed commit.
     #[error("the store has stopped after a failed commit")]
     Stopped,
@@ -155,10 +167,16 @@ pub trait Journal: Send + Sync + 'static {
     fn recent(&self, cursor: Option<&RunId>, limit: usize) -> Result<Vec<RunId>, StoreError>;
     /// The latest checkpoint of a run.
     fn checkpoint(&self, run: &RunId) -> Result<Option<StoredCheckpoint>, StoreError>;
-    /// Keeps bytes under their SHA-256 (lowercase hex, checked), durably.
-    fn put_object(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Forgets a finished run with its facts and its checkpoint. Who holds another token than the last is refused.
+    fn forget(&self, run: &RunId, token: Token) -> Result<Result<(), AppendError>, StoreError>;
+    /// Keeps bytes under their SHA-256 (lowercase hex, checked), durably, and when that was last asked for.
+    fn put_object(&self, sha256: &str, bytes: &[u8], now: WallTime) -> Result<(), StoreError>;
     /// Bytes kept under a SHA-256, checked against it.
     fn get_object(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Digests of all objects in order, each with the time at which it was last put.
+    fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError>;
+    /// Removes an object that was last put before a time; tells whether it did.
+    fn remove_object(&self, sha256: &str, before: WallTime) -> Result<bool, StoreError>;
 }
 
 impl StoreError {

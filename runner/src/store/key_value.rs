@@ -19,6 +19,34 @@ pub enum KvError {
         /// The key.
         key: String,
     },
+    /// What lies there is no text that a workflow can hold.
+    #[error("key {key:?} holds {what}")]
+    Unfit {
+        /// The key.
+        key: String,
+        /// What it holds instead.
+        what: String,
+    },
+    /// The connection was lost before the answer came, and the operation is none that may be repeated.
+    #[error(
+        "unknown outcome: {operation} of key {key:?} may or may not have been done: the connection was lost before the answer"
+    )]
+    UnknownOutcome {
+        /// The operation.
+        operation: &'static str,
+        /// The key.
+        key: String,
+    },
+    /// The server will not do it.
+    #[error("the Redis server refuses {operation} of key {key:?}: {why}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// The key.
+        key: String,
+        /// Its words.
+        why: String,
+    },
     /// The text at the key is no 64-bit integer, or would leave that range.
     #[error("key {key:?} does not hold an integer, or it would overflow")]
     NotAnInteger {
@@ -30,12 +58,28 @@ pub enum KvError {
     Store(#[from] StoreError),
 }
 
-/// Text and hashes by key, with expiry.
+/// Text, hashes and streams by key, with expiry.
 pub trait KeyValue: Send + Sync + 'static {
-    /// Does one operation; expiry is judged by `now`. `get`, `hget` give text or null; `set` null; `del` 1 or 0; `incr` the new number;
-    /// `hset` 1 for a new field, else 0; `hgetall` a map of text, empty where there is no key. `set` without `expire` clears an
-    /// earlier expiry; `incr`, `hset` keep it.
+    /// Does one operation; expiry is judged by `now`, on a Redis server by its own clock. `get`, `hget` give text or null; `set` null; `del`,
+    /// `hdel` 1 or 0; `incr` the new number; `hset` 1 for a new field, else 0; `hgetall` a map of text, empty where there is no key; `expire` 1
+    /// where there is the key, else 0; `xadd` the entry's id, which grows. `set` without `expire` clears an earlier expiry; `incr`, `hset`,
+    /// `hdel`, `xadd` keep it. A hash goes with its last field.
     fn operate(&self, request: KvRequest, now: WallTime) -> BoxFuture<'_, Result<Value, KvError>>;
+
+    /// Does many, in their order, each by itself; where there is a network, in one round trip. An `Err` of the whole tells nothing of any.
+    fn operate_many(
+        &self,
+        requests: Vec<KvRequest>,
+        now: WallTime,
+    ) -> BoxFuture<'_, Result<Vec<Result<Value, KvError>>, StoreError>> {
+        Box::pin(async move {
+            let mut done = Vec::with_capacity(requests.len());
+            for request in requests {
+                done.push(self.operate(request, now).await);
+            }
+            Ok(done)
+        })
+    }
 }
 
 /// What lies at a key.
@@ -43,14 +87,22 @@ pub trait KeyValue: Send + Sync + 'static {
 pub(super) struct Head {
     /// UTC in milliseconds.
     pub(super) expires: Option<u64>,
-    /// Absent for a hash, whose fields are kept apart.
+    /// Absent for a hash or a stream, whose fields or entries are kept apart.
     pub(super) text: Option<String>,
+    /// Only of a stream, whose entries lie in fields that are named by their ids in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<EntryId>,
 }
+
+/// Id of a stream's entry: milliseconds, and a number within them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct EntryId(u64, u64);
 
 /// Looks at keys and fields.
 pub(super) trait Look {
     fn head(&self, key: &str) -> Result<Option<Head>, StoreError>;
     fn field(&self, key: &str, field: &str) -> Result<Option<String>, StoreError>;
+    /// In the order of their names.
     fn fields(&self, key: &str) -> Result<Vec<(String, String)>, StoreError>;
 }
 
@@ -58,6 +110,7 @@ pub(super) trait Look {
 pub(super) trait Touch: Look {
     fn put_head(&mut self, key: &str, head: &Head) -> Result<(), StoreError>;
     fn put_field(&mut self, key: &str, field: &str, text: &str) -> Result<(), StoreError>;
+    fn remove_field(&mut self, key: &str, field: &str) -> Result<(), StoreError>;
     /// With all fields.
     fn remove(&mut self, key: &str) -> Result<(), StoreError>;
 }
@@ -74,7 +127,13 @@ pub(super) fn look(store: &impl Look, request: &KvRequest, now: WallTime) -> Opt
             let fields = if hash { store.fields(key)? } else { Vec::new() };
             Ok(Value::Object(fields.into_iter().map(|(name, text)| (name, Value::String(text))).collect::<Map<_, _>>()))
         })),
-        KvRequest::Set { .. } | KvRequest::Del { .. } | KvRequest::Incr { .. } | KvRequest::Hset { .. } => None,
+        KvRequest::Set { .. }
+        | KvRequest::Del { .. }
+        | KvRequest::Incr { .. }
+        | KvRequest::Hset { .. }
+        | KvRequest::Hdel { .. }
+        | KvRequest::Expire { .. }
+        | KvRequest::Xadd { .. } => None,
     }
 }
 
@@ -87,7 +146,7 @@ pub(super) fn touch(store: &mut impl Touch, request: &KvRequest, now: WallTime) 
         KvRequest::Set { key, value, expire } => {
             let expires = expire.map(|wait| now.after(wait).0);
             store.remove(key)?;
-            store.put_head(key, &Head { expires, text: Some(value.clone()) })?;
+            store.put_head(key, &Head { expires, text: Some(value.clone()), last: None })?;
             Ok(Value::Null)
         }
         KvRequest::Del { key } => {
@@ -99,12 +158,28 @@ pub(super) fn touch(store: &mut impl Touch, request: &KvRequest, now: WallTime) 
         KvRequest::Hset { key, field, value } => {
             if !is_hash(store, key, now)? {
                 store.remove(key)?;
-                store.put_head(key, &Head { expires: None, text: None })?;
+                store.put_head(key, &Head { expires: None, text: None, last: None })?;
             }
             let new = store.field(key, field)?.is_none();
             store.put_field(key, field, value)?;
             Ok(Value::from(i64::from(new)))
         }
+        KvRequest::Hdel { key, field } => {
+            let was = is_hash(store, key, now)? && store.field(key, field)?.is_some();
+            if was {
+                store.remove_field(key, field)?;
+                if store.fields(key)?.is_empty() {
+                    store.remove(key)?;
+                }
+            }
+            Ok(Value::from(i64::from(was)))
+        }
+        KvRequest::Expire { key, after } => {
+            let Some(head) = head_at(store, key, now)? else { return Ok(Value::from(0)) };
+            store.put_head(key, &Head { expires: Some(now.after(*after).0), ..head })?;
+            Ok(Value::from(1))
+        }
+        KvRequest::Xadd { key, fields, maxlen } => add_entry(store, key, fields, *maxlen, now),
         KvRequest::Get { .. } | KvRequest::Hget { .. } | KvRequest::Hgetall { .. } => Ok(Value::Null),
     }
 }
@@ -112,13 +187,47 @@ pub(super) fn touch(store: &mut impl Touch, request: &KvRequest, now: WallTime) 
 fn increment(store: &mut impl Touch, key: &str, by: i64, now: WallTime) -> Result<Value, KvError> {
     let wrong = || KvError::NotAnInteger { key: key.to_owned() };
     let before = match text_at(store, key, now)? {
-        Some(text) => text.parse::<i64>().map_err(|_| wrong())?,
+        // As Redis reads numbers: no plus, no leading zeros.
+        Some(text) => text.parse::<i64>().ok().filter(|number| number.to_string() == text).ok_or_else(wrong)?,
         None => 0,
     };
     let number = before.checked_add(by).ok_or_else(wrong)?;
     let expires = head_at(store, key, now)?.and_then(|head| head.expires);
-    store.put_head(key, &Head { expires, text: Some(number.to_string()) })?;
+    store.remove(key)?;
+    store.put_head(key, &Head { expires, text: Some(number.to_string()), last: None })?;
     Ok(Value::from(number))
+}
+
+fn add_entry(
+    store: &mut impl Touch,
+    key: &str,
+    fields: &[(String, String)],
+    maxlen: Option<u64>,
+    now: WallTime,
+) -> Result<Value, KvError> {
+    let head = match head_at(store, key, now)? {
+        Some(Head { last: None, .. }) => return Err(KvError::WrongType { key: key.to_owned() }),
+        Some(head) => head,
+        None => {
+            store.remove(key)?;
+            Head { expires: None, text: None, last: None }
+        }
+    };
+    let id = match head.last {
+        Some(EntryId(ms, number)) if ms >= now.0 => EntryId(ms, number + 1),
+        _ => EntryId(now.0, 0),
+    };
+    store.put_head(key, &Head { last: Some(id), ..head })?;
+    let entry = serde_json::to_string(fields).map_err(|error| StoreError::failed("write a stream entry", error))?;
+    store.put_field(key, &format!("{:020}-{:020}", id.0, id.1), &entry)?;
+    if let Some(most) = maxlen {
+        let entries = store.fields(key)?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        for (name, _) in entries.iter().take(entries.len().saturating_sub(most)) {
+            store.remove_field(key, name)?;
+        }
+    }
+    Ok(Value::String(format!("{}-{}", id.0, id.1)))
 }
 
 fn head_at(store: &impl Look, key: &str, now: WallTime) -> Result<Option<Head>, KvError> {
@@ -137,8 +246,8 @@ fn text_at(store: &impl Look, key: &str, now: WallTime) -> Result<Option<String>
 fn is_hash(store: &impl Look, key: &str, now: WallTime) -> Result<bool, KvError> {
     match head_at(store, key, now)? {
         None => Ok(false),
-        Some(Head { text: None, .. }) => Ok(true),
-        Some(Head { text: Some(_), .. }) => Err(KvError::WrongType { key: key.to_owned() }),
+        Some(Head { text: None, last: None, .. }) => Ok(true),
+        Some(Head { .. }) => Err(KvError::WrongType { key: key.to_owned() }),
     }
 }
 

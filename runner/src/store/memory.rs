@@ -20,7 +20,7 @@ struct Kept {
     rows: BTreeMap<RunId, Row>,
     facts: BTreeMap<RunId, Vec<Vec<u8>>>,
     checkpoints: BTreeMap<RunId, StoredCheckpoint>,
-    objects: BTreeMap<String, Vec<u8>>,
+    objects: BTreeMap<String, (Vec<u8>, WallTime)>,
 }
 
 impl MemoryJournal {
@@ -84,16 +84,39 @@ impl Journal for MemoryJournal {
         Ok(self.kept().checkpoints.get(run).cloned())
     }
 
-    fn put_object(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    fn forget(&self, run: &RunId, token: Token) -> Result<Result<(), AppendError>, StoreError> {
+        let mut kept = self.kept();
+        if let Err(refused) = Row::forgettable(kept.rows.get(run), run, token) {
+            return Ok(Err(refused));
+        }
+        kept.rows.remove(run);
+        kept.facts.remove(run);
+        kept.checkpoints.remove(run);
+        Ok(Ok(()))
+    }
+
+    fn put_object(&self, sha256: &str, bytes: &[u8], now: WallTime) -> Result<(), StoreError> {
         if row::sha256(bytes) != sha256 {
             return Err(StoreError::WrongDigest { expected: sha256.to_owned() });
         }
-        self.kept().objects.insert(sha256.to_owned(), bytes.to_vec());
+        let mut kept = self.kept();
+        let put = kept.objects.get(sha256).map_or(now, |(_, put)| now.max(*put));
+        kept.objects.insert(sha256.to_owned(), (bytes.to_vec(), put));
         Ok(())
     }
 
     fn get_object(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.kept().objects.get(sha256).cloned())
+        Ok(self.kept().objects.get(sha256).map(|(bytes, _)| bytes.clone()))
+    }
+
+    fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError> {
+        Ok(self.kept().objects.iter().map(|(name, (_, put))| (name.clone(), *put)).collect())
+    }
+
+    fn remove_object(&self, sha256: &str, before: WallTime) -> Result<bool, StoreError> {
+        let mut kept = self.kept();
+        let old = kept.objects.get(sha256).is_some_and(|(_, put)| *put < before);
+        Ok(old && kept.objects.remove(sha256).is_some())
     }
 }
 
@@ -134,6 +157,11 @@ impl Touch for Entries {
 
     fn put_field(&mut self, key: &str, field: &str, text: &str) -> Result<(), StoreError> {
         self.fields.entry(key.to_owned()).or_default().insert(field.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    fn remove_field(&mut self, key: &str, field: &str) -> Result<(), StoreError> {
+        self.fields.get_mut(key).and_then(|fields| fields.remove(field));
         Ok(())
     }
 

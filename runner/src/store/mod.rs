@@ -1,13 +1,15 @@
 //! State that outlives the process: the journal of runs with its objects and checkpoints, and the key-value store of workflows.
 //!
 //! * `journal`: the trait, its words and errors. `key_value`: the trait of the Redis-like store, and the semantics of its operations.
-//! * `embedded`: both on one redb file. `memory`: both in memory.
+//! * `embedded`: both on one redb file. `memory`: both in memory. `redis`: on a Redis server.
 //! * `writer`: the thread that commits what has gathered.
 //! * `row`: what is stored about a run, and the checksum around everything that is stored.
+//! * `clock`: the wall clock.
 //! * `folder`: the data folder and its lock.
 //!
 //! Adding a store: one file, one line here, and the tests in `contract`.
 
+mod clock;
 #[cfg(test)]
 mod contract;
 mod embedded;
@@ -15,12 +17,20 @@ mod folder;
 mod journal;
 mod key_value;
 mod memory;
+mod redis;
 mod row;
+#[cfg(test)]
+mod state_machine;
 mod writer;
 
+pub use clock::wall;
 pub use embedded::EmbeddedStore;
 pub use folder::{DataFolder, FolderError};
 pub use journal::*;
 pub use key_value::{BoxFuture, KeyValue, KvError};
 pub use memory::{MemoryJournal, MemoryKeyValue};
+pub use redis::{
+    Fitness, Fsync, RedisJournal, RedisJournalOptions, RedisKeyValue, RedisSettings, RedisUrlError, Role, ServerReport,
+    inspect,
+};
 pub use writer::*;

@@ -29,6 +29,17 @@ impl Row {
         Token(self.token)
     }
 
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Judges whether a run may be forgotten.
+    pub(super) fn forgettable(known: Option<&Self>, run: &RunId, token: Token) -> Result<(), AppendError> {
+        let row = known.filter(|row| row.token() == token);
+        let row = row.ok_or_else(|| AppendError::Fenced { run: run.clone() })?;
+        if row.finished { Ok(()) } else { Err(AppendError::Unfinished { run: run.clone() }) }
+    }
+
     pub(super) fn is_unfinished(&self) -> bool {
         self.count > 0 && !self.finished
     }

@@ -44,6 +44,14 @@ fn text(value: &Value, check: fn(&str) -> Result<(), String>) -> Result<String, 
     check(text).map(|()| text.to_owned())
 }
 
+fn scalar(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err("is not text, a number or a boolean".to_owned()),
+    }
+}
+
 fn amount(value: &Value, parse: fn(&str) -> Result<i64, String>) -> Result<u64, String> {
     let number = match value {
         Value::String(text) => parse(text)?,
@@ -105,10 +113,16 @@ kind! {
     /// Text, or a number or boolean that is written as text.
     Scalar(String),
     { "type": ["string", "number", "boolean"] },
-    |value| match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err("is not text, a number or a boolean".to_owned()),
+    scalar
+}
+
+kind! {
+    /// Names and values of a stream entry, as they are written; at least one.
+    Fields(Vec<(String, String)>),
+    { "type": "object", "minProperties": 1, "additionalProperties": { "type": ["string", "number", "boolean"] } },
+    |value| {
+        let map = value.as_object().filter(|map| !map.is_empty()).ok_or("holds no field")?;
+        map.iter().map(|(name, value)| scalar(value).map(|text| (name.clone(), text))).collect()
     }
 }
 

@@ -22,12 +22,15 @@ mod mqtt_request;
 mod payload;
 mod read;
 mod redis_del;
+mod redis_expire;
 mod redis_get;
+mod redis_hdel;
 mod redis_hget;
 mod redis_hgetall;
 mod redis_hset;
 mod redis_incr;
 mod redis_set;
+mod redis_xadd;
 mod sleep;
 mod transfer_pull;
 mod transfer_push;
@@ -117,9 +120,12 @@ pub static PRIMITIVES: &[&Primitive] = &[
     &redis_set::PRIMITIVE,
     &redis_del::PRIMITIVE,
     &redis_incr::PRIMITIVE,
+    &redis_expire::PRIMITIVE,
     &redis_hset::PRIMITIVE,
     &redis_hget::PRIMITIVE,
     &redis_hgetall::PRIMITIVE,
+    &redis_hdel::PRIMITIVE,
+    &redis_xadd::PRIMITIVE,
     &fastdfs_upload::PRIMITIVE,
     &fastdfs_download::PRIMITIVE,
     &fastdfs_info::PRIMITIVE,

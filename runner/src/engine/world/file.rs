@@ -1,9 +1,8 @@
 //! Files: the file store, local paths, digests, and the index of what is stored under which digest.
 
-use super::wall;
 use crate::blob::{BlobError, BlobStore, Contents};
 use crate::failpoint::Point;
-use crate::store::{KeyValue, KvError};
+use crate::store::{KeyValue, KvError, wall};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
@@ -12,14 +11,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Keys of the index begin with a byte that no workflow's key can begin with.
+/// Keys of the index begin with a byte that hardly a workflow's key begins with: on the embedded store both lie together.
 const INDEX: &str = "\u{1}file:";
 
 /// What files can be asked for.
 pub struct Files<'a> {
     pub(super) blobs: &'a dyn BlobStore,
     pub(super) contents: &'a Contents,
-    pub(super) values: &'a dyn KeyValue,
+    pub(super) index: &'a dyn KeyValue,
 }
 
 impl Files<'_> {
@@ -48,7 +47,7 @@ impl Files<'_> {
 
     async fn indexed(&self, kind: &str, digest: &str) -> Result<String, Failure> {
         let key = format!("{INDEX}{kind}:{}", digest.to_ascii_lowercase());
-        match self.values.operate(KvRequest::Get { key }, wall()).await.map_err(|error| store(&error))? {
+        match self.index.operate(KvRequest::Get { key }, wall()).await.map_err(|error| store(&error))? {
             Value::String(uri) => Ok(uri),
             _ => Err(Failure::new("PH4011", Class::Permanent, format!("no stored file is known by {kind}:{digest}"))
                 .hint(
@@ -92,7 +91,7 @@ impl Files<'_> {
     pub async fn remember(&self, file: &FileRef) -> Result<(), Failure> {
         for (kind, digest) in [("md5", &file.md5), ("sha256", &file.sha256)] {
             let set = KvRequest::Set { key: format!("{INDEX}{kind}:{digest}"), value: file.uri.clone(), expire: None };
-            self.values.operate(set, wall()).await.map_err(|error| store(&error))?;
+            self.index.operate(set, wall()).await.map_err(|error| store(&error))?;
         }
         Ok(())
     }

@@ -16,12 +16,10 @@ use crate::bus::Bus;
 use crate::failpoint::Point;
 use crate::link::Link;
 use crate::plugin::Host;
-use crate::store::{BoxFuture, Journal, KeyValue, KvError};
+use crate::store::{BoxFuture, Journal, KeyValue, KvError, wall};
 use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffic};
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::run::WallTime;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// Everything that effects reach.
@@ -35,6 +33,8 @@ pub struct World {
     pub contents: Arc<Contents>,
     /// The key-value store of workflows.
     pub values: Arc<dyn KeyValue>,
+    /// Our own keys: which file lies where in the file store. Beside the journal, whatever `values` is.
+    pub index: Arc<dyn KeyValue>,
     /// Objects: the plugins that runs are pinned to.
     pub journal: Arc<dyn Journal>,
     /// Codecs.
@@ -99,13 +99,16 @@ impl World {
             Err(error @ (KvError::WrongType { .. } | KvError::NotAnInteger { .. })) => {
                 Err(Failure::new("PH7001", Class::Permanent, chain(&error)))
             }
+            Err(error @ KvError::Unfit { .. }) => Err(Failure::new("PH7010", Class::Permanent, chain(&error))),
+            Err(error @ KvError::Refused { .. }) => Err(Failure::new("PH7012", Class::Operator, chain(&error))),
+            Err(error @ KvError::UnknownOutcome { .. }) => Err(Failure::new("PH7011", Class::Transient, chain(&error))),
             Err(error @ KvError::Store(_)) => Err(Failure::new("PH7002", Class::Transient, chain(&error))),
         }
     }
 
     /// The file side alone.
     pub fn files(&self) -> Files<'_> {
-        Files { blobs: self.blobs.as_ref(), contents: &self.contents, values: self.values.as_ref() }
+        Files { blobs: self.blobs.as_ref(), contents: &self.contents, index: self.index.as_ref() }
     }
 }
 
@@ -126,10 +129,4 @@ async fn stopped(control: &mut watch::Receiver<Control>) -> JobEnd {
         Ok(Control::Cancel) => JobEnd::Cancelled(Traffic::default()),
         _ => JobEnd::Parked(Traffic::default()),
     }
-}
-
-/// The wall clock.
-pub(super) fn wall() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,6 +1,6 @@
 //! Creates and opens the file of the embedded store.
 
-use super::{CHECKPOINTS, FACTS, FIELDS, FORMAT, KEYS, META, OBJECTS, RUNS, failed};
+use super::{CHECKPOINTS, FACTS, FIELDS, FORMAT, KEYS, META, OBJECTS, PUT, RUNS, failed};
 use crate::failpoint::Point;
 use crate::store::StoreError;
 use redb::{Database, ReadableDatabase};
@@ -26,7 +26,11 @@ fn open_whole(path: &Path) -> Result<Database, StoreError> {
             path.display()
         )));
     }
-    let found = format(&database).map_err(|error| opening(path, error))?;
+    let mut found = format(&database).map_err(|error| opening(path, error))?;
+    if found == Some(1) {
+        upgrade(&database).map_err(|error| opening(path, error))?;
+        found = Some(FORMAT);
+    }
     if found != Some(FORMAT) {
         let path = path.display().to_string();
         return Err(StoreError::Format { path, found: found.unwrap_or(0), known: FORMAT });
@@ -42,6 +46,23 @@ fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
         Err(error) => return Err(error.into()),
     };
     Ok(redb::ReadableTable::get(&table, "format")?.map(|value| value.value()))
+}
+
+/// From layout 1: times of objects. Those that are there count as put now.
+fn upgrade(database: &Database) -> Result<(), redb::Error> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let writing = database.begin_write()?;
+    {
+        let objects = writing.open_table(OBJECTS)?;
+        let mut put = writing.open_table(PUT)?;
+        for object in redb::ReadableTable::iter(&objects)? {
+            put.insert(object?.0.value(), now)?;
+        }
+        writing.open_table(META)?.insert("format", FORMAT)?;
+    }
+    writing.commit()?;
+    Ok(())
 }
 
 /// Builds the file under another name and renames it when it is whole: a kill in between leaves nothing that cannot be opened.
@@ -73,6 +94,7 @@ fn fill(path: &Path) -> Result<(), StoreError> {
         writing.open_table(FACTS)?;
         writing.open_table(CHECKPOINTS)?;
         writing.open_table(OBJECTS)?;
+        writing.open_table(PUT)?;
         writing.open_table(KEYS)?;
         writing.open_table(FIELDS)?;
         writing.commit()?;

@@ -1,9 +1,9 @@
 //! The journal on redb.
 
-use super::{CHECKPOINTS, EmbeddedStore, FACTS, OBJECTS, RUNS, failed};
+use super::{CHECKPOINTS, EmbeddedStore, FACTS, OBJECTS, PUT, RUNS, failed};
 use crate::store::journal::{Append, AppendError, Claim, Journal, Seq, StoreError, StoredCheckpoint, Token};
 use crate::store::row::{self, Row};
-use packhorse_core::run::RunId;
+use packhorse_core::run::{RunId, WallTime};
 use redb::{Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -75,20 +75,41 @@ impl Journal for EmbeddedStore {
         row::decode_checkpoint(bytes, run).map(Some)
     }
 
-    fn put_object(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    fn forget(&self, run: &RunId, token: Token) -> Result<Result<(), AppendError>, StoreError> {
+        let writing = self.database.begin_write().map_err(failed("forget a run"))?;
+        {
+            let mut rows = writing.open_table(RUNS).map_err(failed("forget a run"))?;
+            if let Err(refused) = Row::forgettable(row_in(&rows, run)?.as_ref(), run, token) {
+                return Ok(Err(refused));
+            }
+            rows.remove(run.as_str()).map_err(failed("forget a run"))?;
+            let mut facts = writing.open_table(FACTS).map_err(failed("forget a run"))?;
+            let all = (run.as_str(), 0)..=(run.as_str(), Seq::MAX);
+            facts.retain_in(all, |_, _| false).map_err(failed("forget facts"))?;
+            let mut checkpoints = writing.open_table(CHECKPOINTS).map_err(failed("forget a run"))?;
+            checkpoints.remove(run.as_str()).map_err(failed("forget a checkpoint"))?;
+        }
+        writing.commit().map_err(failed("forget a run"))?;
+        Ok(Ok(()))
+    }
+
+    fn put_object(&self, sha256: &str, bytes: &[u8], now: WallTime) -> Result<(), StoreError> {
         if row::sha256(bytes) != sha256 {
             return Err(StoreError::WrongDigest { expected: sha256.to_owned() });
         }
         // Objects never change: one that is there, and whole, need not be written again.
-        if matches!(self.get_object(sha256), Ok(Some(_))) {
-            return Ok(());
-        }
+        let there = matches!(self.get_object(sha256), Ok(Some(_)));
         let writing = self.database.begin_write().map_err(failed("keep an object"))?;
-        writing
-            .open_table(OBJECTS)
-            .map_err(failed("keep an object"))?
-            .insert(sha256, bytes)
-            .map_err(failed("keep an object"))?;
+        {
+            let mut objects = writing.open_table(OBJECTS).map_err(failed("keep an object"))?;
+            // Looked at before this change began: it may have been removed since.
+            if !there || objects.get(sha256).map_err(failed("keep an object"))?.is_none() {
+                objects.insert(sha256, bytes).map_err(failed("keep an object"))?;
+            }
+            let mut put = writing.open_table(PUT).map_err(failed("keep an object"))?;
+            let last = put.get(sha256).map_err(failed("keep an object"))?.map_or(0, |last| last.value());
+            put.insert(sha256, now.0.max(last)).map_err(failed("keep an object"))?;
+        }
         writing.commit().map_err(failed("keep an object"))
     }
 
@@ -102,6 +123,34 @@ impl Journal for EmbeddedStore {
         } else {
             Err(StoreError::damaged(format!("object {sha256}")))
         }
+    }
+
+    fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError> {
+        let reading = self.database.begin_read().map_err(failed("list objects"))?;
+        let put = reading.open_table(PUT).map_err(failed("list objects"))?;
+        let entries = put.iter().map_err(failed("list objects"))?;
+        let read = |entry: Result<_, redb::StorageError>| {
+            let (name, at): (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, u64>) =
+                entry.map_err(failed("list objects"))?;
+            Ok((name.value().to_owned(), WallTime(at.value())))
+        };
+        entries.map(read).collect()
+    }
+
+    fn remove_object(&self, sha256: &str, before: WallTime) -> Result<bool, StoreError> {
+        let writing = self.database.begin_write().map_err(failed("remove an object"))?;
+        {
+            let mut put = writing.open_table(PUT).map_err(failed("remove an object"))?;
+            let at = put.get(sha256).map_err(failed("remove an object"))?.map(|at| at.value());
+            if at.is_none_or(|at| at >= before.0) {
+                return Ok(false);
+            }
+            put.remove(sha256).map_err(failed("remove an object"))?;
+            let mut objects = writing.open_table(OBJECTS).map_err(failed("remove an object"))?;
+            objects.remove(sha256).map_err(failed("remove an object"))?;
+        }
+        writing.commit().map_err(failed("remove an object"))?;
+        Ok(true)
     }
 }
 

@@ -87,6 +87,11 @@ impl Touch for Tables<Table<'_, &'static str, &'static [u8]>, Table<'_, Pair, &'
         Ok(())
     }
 
+    fn remove_field(&mut self, key: &str, field: &str) -> Result<(), StoreError> {
+        self.fields.remove((key, field)).map_err(failed("remove a field"))?;
+        Ok(())
+    }
+
     fn remove(&mut self, key: &str) -> Result<(), StoreError> {
         self.keys.remove(key).map_err(failed("remove a key"))?;
         for (field, _) in self.fields(key)? {

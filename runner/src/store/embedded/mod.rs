@@ -14,8 +14,9 @@ use redb::{Database, TableDefinition};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Version of the layout of tables and values; a later one is refused.
-const FORMAT: u64 = 1;
+/// Version of the layout of tables and values; a later one is refused, an earlier one brought up to it. 1 had no times of objects and no
+/// streams.
+const FORMAT: u64 = 2;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Run to its sealed row.
@@ -24,6 +25,8 @@ const RUNS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("runs");
 const FACTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("facts");
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
+/// Digest of an object to when it was last put, UTC in milliseconds.
+const PUT: TableDefinition<'_, &str, u64> = TableDefinition::new("put");
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 /// Key and field to sealed text.
 const FIELDS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("fields");

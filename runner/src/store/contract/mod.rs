@@ -1,25 +1,37 @@
-//! What every store must do, whatever it lies on. A new one adds a line to [`journals`] or [`key_values`].
+//! What every journal must do, whatever it lies on. A new one adds a line to [`journals`], or to `key_values` in `keys`.
 
+mod keys;
+
+pub(super) use keys::LONG;
+
+use super::redis::testing::RedisServer;
 use super::*;
-use packhorse_core::effect::KvRequest;
 use packhorse_core::run::{RunId, WallTime};
-use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
 const TTL: Duration = Duration::from_secs(60);
 
-fn journals() -> Vec<(&'static str, Arc<dyn Journal>, Option<TempDir>)> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let embedded = EmbeddedStore::open(&folder.path().join("store.redb")).expect("a new store");
-    vec![("memory", Arc::new(MemoryJournal::default()), None), ("embedded", Arc::new(embedded), Some(folder))]
-}
+/// What a journal lies on; gone with it.
+type Ground = (TempDir, Option<RedisServer>);
 
-fn key_values() -> Vec<(&'static str, Arc<dyn KeyValue>, Option<TempDir>)> {
+fn journals() -> Vec<(&'static str, Arc<dyn Journal>, Option<Ground>)> {
     let folder = tempfile::tempdir().expect("a folder");
     let embedded = EmbeddedStore::open(&folder.path().join("store.redb")).expect("a new store");
-    vec![("memory", Arc::new(MemoryKeyValue::default()), None), ("embedded", Arc::new(embedded), Some(folder))]
+    let server = RedisServer::start();
+    let data = tempfile::tempdir().expect("a folder");
+    let options = RedisJournalOptions {
+        journal: "contract".to_owned(),
+        data: data.path().to_owned(),
+        patience: Duration::from_secs(10),
+    };
+    let redis = RedisJournal::open(&RedisSettings::new(server.url()), &options).expect("a new journal");
+    vec![
+        ("memory", Arc::new(MemoryJournal::default()), None),
+        ("embedded", Arc::new(embedded), Some((folder, None))),
+        ("redis", Arc::new(redis), Some((data, Some(server)))),
+    ]
 }
 
 pub(super) fn run(number: u32) -> RunId {
@@ -146,163 +158,45 @@ fn objects_are_kept_under_their_digest() {
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     for (name, journal, _folder) in journals() {
         assert_eq!(journal.get_object(digest).expect("readable"), None, "{name}");
-        let wrong = journal.put_object(digest, b"hallo");
+        let wrong = journal.put_object(digest, b"hallo", at(0));
         assert!(matches!(wrong, Err(StoreError::WrongDigest { .. })), "{name}");
-        journal.put_object(digest, b"hello").expect("kept");
-        journal.put_object(digest, b"hello").expect("kept already");
+        journal.put_object(digest, b"hello", at(0)).expect("kept");
+        journal.put_object(digest, b"hello", at(0)).expect("kept already");
         assert_eq!(journal.get_object(digest).expect("readable").as_deref(), Some(&b"hello"[..]), "{name}");
     }
 }
 
-/// Operations on the key-value store, one a line: seconds, command, what comes of it.
-async fn check(script: &str) {
-    for (name, store, _folder) in key_values() {
-        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (asked, expected) = line.split_once(" -> ").expect("an operation and what comes of it");
-            let words: Vec<&str> = asked.split_whitespace().collect();
-            let came = match store.operate(request(&words[1..]), at(words[0].parse().expect("seconds"))).await {
-                Ok(value) => value.to_string(),
-                Err(KvError::WrongType { .. }) => "wrong type".to_owned(),
-                Err(KvError::NotAnInteger { .. }) => "not an integer".to_owned(),
-                Err(error @ KvError::Store(_)) => panic!("{name}: {error}"),
-            };
-            assert_eq!(came, expected, "{name}: {line}");
-        }
+#[test]
+fn only_finished_runs_are_forgotten_and_with_all_they_had() {
+    for (name, journal, _ground) in journals() {
+        let token = journal.claim(&run(1), "a", TTL, at(0)).expect("free");
+        let checkpoint = Some(StoredCheckpoint { step: "push".to_owned(), round: 1, bytes: b"z".to_vec() });
+        one(&*journal, Append { checkpoint, ..facts(1, token, 0, &["x", "y"]) }).expect("claimed");
+        let unfinished = Err(AppendError::Unfinished { run: run(1) });
+        assert_eq!(journal.forget(&run(1), token).expect("the store works"), unfinished, "{name}");
+        one(&*journal, Append { mark: Mark::Finished, ..facts(1, token, 2, &["z"]) }).expect("claimed");
+        let fenced = Err(AppendError::Fenced { run: run(1) });
+        assert_eq!(journal.forget(&run(1), Token(0)).expect("the store works"), fenced, "{name}");
+        assert_eq!(journal.forget(&run(1), token).expect("the store works"), Ok(()), "{name}");
+        assert_eq!(journal.read(&run(1), 0).expect("readable"), Vec::<Vec<u8>>::new(), "{name}");
+        assert_eq!(journal.checkpoint(&run(1)).expect("readable"), None, "{name}");
+        assert_eq!(journal.recent(None, 9).expect("readable"), [], "{name}");
+        assert_eq!(journal.forget(&run(1), token).expect("the store works"), fenced, "{name}");
     }
 }
 
-fn request(words: &[&str]) -> KvRequest {
-    let text = |place: usize| words[place].to_owned();
-    match words {
-        ["get", _] => KvRequest::Get { key: text(1) },
-        ["set", _, _] => KvRequest::Set { key: text(1), value: text(2), expire: None },
-        ["set", _, _, seconds] => {
-            let expire = Some(Duration::from_secs(seconds.parse().expect("seconds")));
-            KvRequest::Set { key: text(1), value: text(2), expire }
-        }
-        ["del", _] => KvRequest::Del { key: text(1) },
-        ["incr", _, by] => KvRequest::Incr { key: text(1), by: by.parse().expect("a number") },
-        ["hset", _, _, _] => KvRequest::Hset { key: text(1), field: text(2), value: text(3) },
-        ["hget", _, _] => KvRequest::Hget { key: text(1), field: text(2) },
-        ["hgetall", _] => KvRequest::Hgetall { key: text(1) },
-        _ => panic!("unknown operation {words:?}"),
-    }
-}
-
-#[tokio::test]
-async fn text_is_set_read_and_removed() {
-    check(
-        r#"
-        0 get a -> null
-        0 set a 1 -> null
-        0 get a -> "1"
-        0 set a 2 -> null
-        0 get a -> "2"
-        0 del a -> 1
-        0 del a -> 0
-        0 get a -> null
-        "#,
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn numbers_are_counted() {
-    check(
-        "
-        0 incr n 5 -> 5
-        0 incr n -7 -> -2
-        0 get n -> \"-2\"
-        0 set n 9223372036854775807 -> null
-        0 incr n 1 -> not an integer
-        0 get n -> \"9223372036854775807\"
-        0 set n word -> null
-        0 incr n 1 -> not an integer
-        ",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn hashes_have_fields_of_their_own() {
-    check(
-        r#"
-        0 hgetall h -> {}
-        0 hget h x -> null
-        0 hset h x 1 -> 1
-        0 hset h x 2 -> 0
-        0 hset h y 3 -> 1
-        0 hset hh x other -> 1
-        0 hget h x -> "2"
-        0 hget h z -> null
-        0 hgetall h -> {"x":"2","y":"3"}
-        0 del h -> 1
-        0 hgetall h -> {}
-        0 hgetall hh -> {"x":"other"}
-        "#,
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn text_and_hashes_are_not_mixed_up() {
-    check(
-        r#"
-        0 set t 1 -> null
-        0 hset t x 1 -> wrong type
-        0 hget t x -> wrong type
-        0 hgetall t -> wrong type
-        0 hset h x 1 -> 1
-        0 get h -> wrong type
-        0 incr h 1 -> wrong type
-        0 set h text -> null
-        0 get h -> "text"
-        0 del h -> 1
-        0 hset h y 1 -> 1
-        0 hgetall h -> {"y":"1"}
-        "#,
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn keys_expire_and_what_was_there_is_gone() {
-    check(
-        r#"
-        0 set a 1 10 -> null
-        9 get a -> "1"
-        9 incr a 1 -> 2
-        10 get a -> null
-        10 del a -> 0
-        10 incr a 1 -> 1
-        99 get a -> "1"
-        0 set b 1 10 -> null
-        5 set b 2 -> null
-        99 get b -> "2"
-        0 set c 1 10 -> null
-        10 hset c x 1 -> 1
-        10 hgetall c -> {"x":"1"}
-        "#,
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn keys_of_any_text_do_not_touch_each_other() {
-    for (name, store, _folder) in key_values() {
-        let keys = ["", "a", "a\0", "a\0b", "é", "\u{10ffff}"];
-        for key in keys {
-            for field in keys {
-                let value = format!("{key}/{field}");
-                let set = KvRequest::Hset { key: key.to_owned(), field: field.to_owned(), value };
-                assert_eq!(store.operate(set, at(0)).await.expect("works"), json!(1), "{name}");
-            }
-        }
-        for key in keys {
-            let all = store.operate(KvRequest::Hgetall { key: key.to_owned() }, at(0)).await.expect("works");
-            let expected: Value =
-                keys.iter().map(|field| ((*field).to_owned(), json!(format!("{key}/{field}")))).collect();
-            assert_eq!(all, expected, "{name}: {key:?}");
-        }
+#[test]
+fn objects_go_when_nobody_put_them_lately() {
+    let digest = row::sha256(b"hello");
+    for (name, journal, _ground) in journals() {
+        journal.put_object(&digest, b"hello", at(5)).expect("kept");
+        journal.put_object(&digest, b"hello", at(9)).expect("kept already");
+        journal.put_object(&digest, b"hello", at(7)).expect("kept already");
+        assert_eq!(journal.objects().expect("readable"), [(digest.clone(), at(9))], "{name}");
+        assert!(!journal.remove_object(&digest, at(9)).expect("the store works"), "{name}");
+        assert!(journal.remove_object(&digest, at(10)).expect("the store works"), "{name}");
+        assert!(!journal.remove_object(&digest, at(10)).expect("the store works"), "{name}");
+        assert_eq!(journal.get_object(&digest).expect("readable"), None, "{name}");
+        assert_eq!(journal.objects().expect("readable"), [], "{name}");
     }
 }
