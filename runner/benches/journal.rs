@@ -1,11 +1,20 @@
-//! How many facts a second the journal's writer makes durable, over many runs on one embedded store.
+//! How many facts a second the journal's writer makes durable, over many runs, on the embedded store and on a Redis server of one's own
+//! (append-only file, flushed each second, and with each write).
 
-use criterion::{BatchSize, Criterion, Throughput};
-use packhorse::store::{Append, Claim, EmbeddedStore, Journal, Mark, Token, Writer};
+use criterion::measurement::WallTime as Clock;
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput};
+use packhorse::store::{
+    Append, Claim, EmbeddedStore, Journal, Mark, RedisJournal, RedisJournalOptions, RedisSettings, Token, Writer,
+};
 use packhorse_core::run::{RunId, WallTime};
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+
+#[path = "../src/store/redis/testing.rs"]
+#[expect(dead_code, reason = "tests use more of it")]
+mod testing;
 
 const RUNS: u32 = 1_000;
 /// As a step writes them in one go: ready, attempt; then ended, succeeded.
@@ -14,7 +23,7 @@ const ROUNDS: u64 = 10;
 /// Bytes of an ordinary fact.
 const FACT: usize = 180;
 
-fn claims(store: &EmbeddedStore) -> Vec<(RunId, Token)> {
+fn claims(store: &dyn Journal) -> Vec<(RunId, Token)> {
     let run = |number: u32| -> RunId { format!("run_{number:026}").parse().expect("digits are Base32") };
     let claim =
         |number| Claim { run: run(number), owner: "bench".to_owned(), ttl: Duration::from_secs(60), now: WallTime(0) };
@@ -43,27 +52,50 @@ fn write(writer: &Writer, runs: &[(RunId, Token)]) {
     }
 }
 
+/// A store, and what it lies on.
+type Made = (Arc<dyn Journal>, Box<dyn Any>);
+
+fn bench(group: &mut BenchmarkGroup<'_, Clock>, name: &str, make: impl Fn() -> Made) {
+    group.bench_function(format!("facts over 1000 runs, {name}"), |bench| {
+        bench.iter_batched(
+            || {
+                let (store, ground) = make();
+                let runs = claims(&*store);
+                let (writer, _thread) = Writer::start(store).expect("a thread");
+                (ground, writer, runs)
+            },
+            |(ground, writer, runs)| {
+                write(&writer, &runs);
+                ground
+            },
+            BatchSize::PerIteration,
+        );
+    });
+}
+
+fn embedded() -> Made {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = EmbeddedStore::open(&folder.path().join("store.redb")).expect("a store");
+    (Arc::new(store), Box::new(folder))
+}
+
+fn redis(fsync: &str) -> Made {
+    let server = testing::RedisServer::with(&["--save", "", "--appendonly", "yes", "--appendfsync", fsync]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let patience = Duration::from_secs(10);
+    let options = RedisJournalOptions { journal: "bench".to_owned(), data: folder.path().to_owned(), patience };
+    let store = RedisJournal::open(&RedisSettings::new(server.url()), &options).expect("a journal");
+    (Arc::new(store), Box::new((folder, server)))
+}
+
 fn main() {
     let mut criterion =
         Criterion::default().sample_size(10).measurement_time(Duration::from_secs(8)).configure_from_args();
     let mut group = criterion.benchmark_group("journal");
     group.throughput(Throughput::Elements(u64::from(RUNS) * ROUNDS * FACTS_AT_ONCE));
-    group.bench_function("facts over 1000 runs, durable", |bench| {
-        bench.iter_batched(
-            || {
-                let folder = tempfile::tempdir().expect("a folder");
-                let store = EmbeddedStore::open(&folder.path().join("store.redb")).expect("a store");
-                let runs = claims(&store);
-                let (writer, _thread) = Writer::start(Arc::new(store)).expect("a thread");
-                (folder, writer, runs)
-            },
-            |(folder, writer, runs)| {
-                write(&writer, &runs);
-                folder
-            },
-            BatchSize::PerIteration,
-        );
-    });
+    bench(&mut group, "embedded, durable", embedded);
+    bench(&mut group, "Redis, flushed each second", || redis("everysec"));
+    bench(&mut group, "Redis, flushed with each write", || redis("always"));
     group.finish();
     criterion.final_summary();
 }

@@ -103,7 +103,7 @@ pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failu
 
 fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
-        EngineError::Unknown(_) => ("PH8003", Class::Permanent),
+        EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
         EngineError::Refused { .. } => ("PH8004", Class::Permanent),
         EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
         EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),

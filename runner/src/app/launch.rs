@@ -76,8 +76,11 @@ pub fn read_workflow(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(source)
 }
 
-/// Looks at the files, keeps the codec's bytes, and starts the run.
+/// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
 pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
+    let settings = app.settings.clone();
+    let room = tokio::task::spawn_blocking(move || super::room::for_a_run(&settings)).await;
+    room.map_err(|error| Stop::bug(error.to_string()))??;
     for (input, text) in &prepared.files {
         let file = app.world.files().pin(text).await.map_err(|failure| input_failure(input, failure))?;
         let value = serde_json::to_value(file).map_err(|error| Stop::bug(error.to_string()))?;

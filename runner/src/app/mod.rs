@@ -2,25 +2,33 @@
 //!
 //! * `exit`: exit codes, and the errors that end the program
 //! * `services`: embedded servers
+//! * `journal`: the journal that the settings choose
 //! * `redis`: the Redis server of the settings
+//! * `room`: whether there is room for a new run
 //! * `start`: a whole process around one data folder
 //! * `launch`: from a workflow file and inputs to a run
 //! * `answers`: what the control socket answers
 //! * `doctor`: looks at everything that runs need
+//! * `sweep`: forgets old runs
 //! * `trial`: a whole transfer in memory, for `plugin test`
 
 mod answers;
 pub mod doctor;
 pub mod exit;
+mod journal;
 mod launch;
 mod redis;
+mod room;
 mod services;
 mod start;
+mod sweep;
 mod trial;
 
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
+pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Prepared, find_workflow, launch, prepare, read_workflow, with_large_stack};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
-pub use start::{App, OWNER, STORE, compile, connect, device_spool, host, open_store};
+pub use start::{App, compile, connect, device_spool, host};
+pub use sweep::{Gone, sweep};
 pub use trial::trial;

@@ -1,7 +1,10 @@
 //! A whole process around one data folder: lock, store, services, bus, engine, control socket.
 
 use super::answers;
+use super::journal::{Opened, open_journal};
+use super::redis;
 use super::services::Services;
+use super::sweep::Sweeping;
 use crate::app::exit::Stop;
 use crate::blob::{Contents, FastdfsBlobs};
 use crate::bus::{RumqttcBus, Settings as BusSettings};
@@ -11,17 +14,12 @@ use crate::link::{Link, Spool};
 use crate::plugin::{Host, HostSettings};
 use crate::serve::control::Control;
 use crate::settings::{RedisAt, Settings};
-use crate::store::{DataFolder, EmbeddedStore, FolderError, Journal, KeyValue, StoreError};
+use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Name of the store's file in the data folder.
-pub const STORE: &str = "store.redb";
-/// Name under which the embedded store's runs are claimed: the lock on the folder makes it safe.
-pub const OWNER: &str = "embedded";
 
 /// A running process.
 pub struct App {
@@ -33,7 +31,10 @@ pub struct App {
     pub world: World,
     /// Its servers.
     pub services: Services,
+    /// The journal, where it lies on Redis.
+    pub redis: Option<RedisJournal>,
     control: Option<Control>,
+    sweeping: Option<Sweeping>,
     /// Last: the folder is free only when everything else is gone.
     _folder: DataFolder,
 }
@@ -43,25 +44,25 @@ impl App {
     pub async fn start(settings: Settings, host: Host) -> Result<Self, Stop> {
         let folder = lock(&settings.data)?;
         Point::AppLocked.pass();
-        let store = Arc::new(open_store(&settings.data)?);
+        let chosen = settings.clone();
+        let stores = tokio::task::spawn_blocking(move || stores(&chosen)).await;
+        let (opened, values) = stores.map_err(|error| Stop::bug(error.to_string()))??;
         let spool =
             Spool::open(&settings.data.join("spool")).map_err(|error| Stop::unavailable("PH1003", chain(&error)))?;
-        let values: Arc<dyn KeyValue> = match &settings.redis {
-            RedisAt::Embedded => store.clone(),
-            RedisAt::Server(server) => Arc::new(super::redis::key_value(server).await?),
-        };
         let services = Services::start(&settings).await?;
         let bus = Arc::new(connect(&services.mqtt).await?);
         let blobs = Arc::new(FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned()))));
         let contents = Arc::new(Contents::new(blobs.clone()));
         let link = Arc::new(Link::new(bus.clone(), contents.clone(), blobs.clone(), spool, settings.data.clone()));
-        let journal: Arc<dyn Journal> = store.clone();
-        let world = World { bus, blobs, contents, values, index: store, journal: journal.clone(), host, link };
+        let Opened { journal, index, owner, durability, redis, .. } = opened;
+        let world = World { bus, blobs, contents, values, index, journal: journal.clone(), host, link };
+        let sweeping = Sweeping::start(journal.clone(), owner.clone(), settings.retention, settings.data.clone());
         let engine = EngineHandle::launch(Parts {
             journal,
             performer: Arc::new(world.clone()),
             compile: Arc::new(compile),
-            owner: OWNER.to_owned(),
+            owner,
+            durability,
             jobs: tokio::runtime::Handle::current(),
         })
         .map_err(|error| Stop::bug(chain(&error)))?;
@@ -70,7 +71,16 @@ impl App {
         let control = Control::listen(&settings.data, answers::answerer(engine.clone()))
             .map_err(|error| cannot_write(&settings.data, &error))?;
         Point::ControlListening.pass();
-        Ok(Self { settings, engine, world, services, control: Some(control), _folder: folder })
+        Ok(Self {
+            settings,
+            engine,
+            world,
+            services,
+            redis,
+            control: Some(control),
+            sweeping: Some(sweeping),
+            _folder: folder,
+        })
     }
 
     /// Parks every run, then stops everything in order.
@@ -78,6 +88,9 @@ impl App {
         Point::StopBegun.pass();
         if let Some(control) = self.control.take() {
             control.finish().await;
+        }
+        if let Some(sweeping) = self.sweeping.take() {
+            sweeping.stop().await;
         }
         let parked = self.engine.shutdown().await;
         Point::StopParked.pass();
@@ -91,20 +104,22 @@ impl App {
     }
 }
 
+/// The journal, and the keys of workflows; blocks.
+fn stores(settings: &Settings) -> Result<(Opened, Arc<dyn KeyValue>), Stop> {
+    let opened = open_journal(settings)?;
+    let values: Arc<dyn KeyValue> = match (&settings.redis, &opened.embedded) {
+        (RedisAt::Server(server), _) => Arc::new(redis::key_value(server)?),
+        (RedisAt::Embedded, Some(store)) => store.clone(),
+        (RedisAt::Embedded, None) => opened.index.clone(),
+    };
+    Ok((opened, values))
+}
+
 fn lock(data: &Path) -> Result<DataFolder, Stop> {
     DataFolder::open(data).map_err(|error| match &error {
         FolderError::InUse { .. } => Stop::unavailable("PH1004", chain(&error))
             .hint("use `packhorse ps`, `show`, `explain` and `cancel` beside it, or choose another folder with --data"),
         FolderError::Io { .. } => Stop::unavailable("PH1003", chain(&error)),
-    })
-}
-
-/// Opens the embedded store of a folder that the caller has locked.
-pub fn open_store(data: &Path) -> Result<EmbeddedStore, Stop> {
-    EmbeddedStore::open(&data.join(STORE)).map_err(|error| match &error {
-        StoreError::Locked { .. } => Stop::unavailable("PH1004", chain(&error)),
-        _ => Stop::unavailable("PH1003", chain(&error))
-            .hint("the data folder holds the state of all runs; restore it from a backup"),
     })
 }
 

@@ -54,6 +54,8 @@ pub(super) enum Command {
     Pause(RunRef),
     /// Looks at broker, file store, clock, disk, rights, codecs and workflows, and says what to do.
     Doctor(ServiceArgs),
+    /// Forgets runs that are older than they are kept (`retention` in packhorse.yaml), and what only they needed.
+    Gc(GcArgs),
     /// Checks workflow files and reports every problem with its place.
     Validate(ValidateArgs),
     /// Prints the JSON Schema of workflows, for editors.
@@ -176,6 +178,16 @@ pub(super) struct CancelArgs {
     /// Why, for the journal.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub(super) struct GcArgs {
+    /// Only says what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub services: ServiceArgs,
 }
 
 /// `validate`.

@@ -6,22 +6,23 @@ use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::engine::{EngineHandle, LiveView, Parts};
 use crate::serve::control::{self, Question};
+use crate::settings::Settings;
 use crate::store::DataFolder;
 use packhorse_core::failure::{Class, Failure, chain};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) async fn ps(args: PsArgs, show: Show) -> Result<Exit, Stop> {
     let question = Question::List { all: args.all, limit: args.limit };
-    let value = ask(&data(args.data)?, question).await?;
+    let value = ask(&settings(args.data)?, question).await?;
     let runs = runs(&value)?;
     show.result(&value, || table(&runs, args.all));
     Ok(Exit::Succeeded)
 }
 
 pub(super) async fn show(args: RunRef, show: Show) -> Result<Exit, Stop> {
-    let value = ask(&data(args.data)?, Question::Show { run: args.run }).await?;
+    let value = ask(&settings(args.data)?, Question::Show { run: args.run }).await?;
     let view = run(value.clone())?;
     show.result(&value, || print::run(&view));
     Ok(Exit::Succeeded)
@@ -29,14 +30,14 @@ pub(super) async fn show(args: RunRef, show: Show) -> Result<Exit, Stop> {
 
 pub(super) async fn cancel(args: CancelArgs, show: Show) -> Result<Exit, Stop> {
     let question = Question::Cancel { run: args.run.run, reason: args.reason.unwrap_or_default() };
-    let value = ask(&data(args.run.data)?, question).await?;
+    let value = ask(&settings(args.run.data)?, question).await?;
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
 }
 
 pub(super) async fn pause(args: RunRef, show: Show) -> Result<Exit, Stop> {
-    let value = ask(&data(args.data)?, Question::Pause { run: args.run }).await?;
+    let value = ask(&settings(args.data)?, Question::Pause { run: args.run }).await?;
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
@@ -66,26 +67,30 @@ fn table(runs: &[LiveView], all: bool) -> String {
 }
 
 /// Asks the owner of the folder, or reads the folder's store where nobody owns it.
-pub(super) async fn ask(data: &Path, question: Question) -> Result<Value, Stop> {
-    match control::ask(data, &question).await {
+pub(super) async fn ask(settings: &Settings, question: Question) -> Result<Value, Stop> {
+    match control::ask(&settings.data, &question).await {
         Ok(Some(value)) => Ok(value),
-        Ok(None) => unowned(data, question).await,
+        Ok(None) => unowned(settings, question).await,
         Err(failure) => Err(stop(failure)),
     }
 }
 
-async fn unowned(data: &Path, question: Question) -> Result<Value, Stop> {
-    if !data.join(app::STORE).is_file() {
+async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop> {
+    let data = &settings.data;
+    if !app::has_runs(settings) {
         let message = format!("there are no runs in {}", data.display());
         return Err(Stop::usage("PH8003", message).hint("choose the data folder with --data"));
     }
     let folder = DataFolder::open(data).map_err(|error| Stop::unavailable("PH1004", chain(&error)))?;
-    let store = Arc::new(app::open_store(data)?);
+    let chosen = settings.clone();
+    let opened = tokio::task::spawn_blocking(move || app::open_journal(&chosen)).await;
+    let opened = opened.map_err(|error| Stop::bug(error.to_string()))??;
     let engine = EngineHandle::launch(Parts {
-        journal: store,
+        journal: opened.journal.clone(),
         performer: Arc::new(app::Nobody),
         compile: Arc::new(app::compile),
-        owner: app::OWNER.to_owned(),
+        owner: opened.owner.clone(),
+        durability: opened.durability,
         jobs: tokio::runtime::Handle::current(),
     })
     .map_err(|error| Stop::bug(chain(&error)))?;
@@ -104,8 +109,11 @@ fn stop(failure: Failure) -> Stop {
     Stop { exit, failure, rendered: None }
 }
 
-pub(super) fn data(given: Option<PathBuf>) -> Result<PathBuf, Stop> {
-    Ok(super::load(crate::settings::Given { data: given, ..crate::settings::Given::default() })?.data)
+/// Which journal it is, variables and the settings file say.
+pub(super) fn settings(data: Option<PathBuf>) -> Result<Settings, Stop> {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let (redis, store) = (variable("PACKHORSE_REDIS"), variable("PACKHORSE_STORE"));
+    super::load(crate::settings::Given { data, redis, store, ..crate::settings::Given::default() })
 }
 
 fn run(value: Value) -> Result<LiveView, Stop> {

@@ -103,6 +103,16 @@ const CODES: &[(&str, &str, &str)] = &[
         "start it, mend the URL or its password, or leave --redis out to use the embedded store",
     ),
     (
+        "PH1022",
+        "the journal on the Redis server is damaged",
+        "restore the server from a backup; the message says what is damaged",
+    ),
+    (
+        "PH1023",
+        "the Redis server throws keys away when it is full",
+        "set `maxmemory-policy noeviction` on it, or use --store embedded",
+    ),
+    (
         "PH2001",
         "a workflow file has problems",
         "each is listed with its place; `packhorse validate FILE` lists them again",
@@ -191,6 +201,21 @@ const CODES: &[(&str, &str, &str)] = &[
         "PH7012",
         "the Redis server refuses the operation",
         "the message has its words: give the user the right to it, or use another server; then `packhorse resume RUN`",
+    ),
+    (
+        "PH7013",
+        "the store has lost writes that it had confirmed, or a commit failed",
+        "nothing more was begun; `packhorse resume RUN` goes on from what is known, and asks the devices where they are",
+    ),
+    (
+        "PH7016",
+        "the disk is nearly full: what is left belongs to runs under way",
+        "free disk space, or lower `store: { reserve: … }` in packhorse.yaml; `packhorse gc` forgets old runs",
+    ),
+    (
+        "PH7017",
+        "the Redis server of the journal is nearly full: what is left belongs to runs under way",
+        "raise `maxmemory` on the server; `packhorse gc` forgets old runs",
     ),
     ("PH8001", "the process that owns the data folder does not answer", "is it stopped? Look at its terminal"),
     ("PH8002", "a question to the control socket cannot be read", "use the same version of packhorse on both sides"),

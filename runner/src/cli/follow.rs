@@ -50,11 +50,18 @@ pub(super) async fn follow(app: &App, run: &RunId, signals: &mut Signals, show: 
 
 /// A run that nobody works on any more.
 async fn at_rest(app: &App, run: &RunId) -> Result<Ended, Stop> {
-    let view = app.engine.view(run).await.map_err(|error| Stop::bug(chain(&error)))?;
+    let view = app.engine.view(run).await.map_err(|error| match error {
+        EngineError::Stopped(_) | EngineError::Store(_) => Stop::unavailable("PH7013", chain(&error))
+            .hint(format!("when the store works again: packhorse resume {run}")),
+        error => Stop::bug(chain(&error)),
+    })?;
     if view.view.status.is_final() || view.view.status == RunStatus::Paused {
         Ok(Ended::At(Box::new(view)))
     } else {
-        Err(Stop::bug("the engine stopped in the middle of the run").hint("`packhorse resume` goes on"))
+        // It stops by itself only where the journal cannot be written.
+        let why = app.engine.stopped().await;
+        Err(Stop::unavailable("PH7013", format!("the run was left in the middle: {why}"))
+            .hint(format!("nothing more was begun; when the store works again: packhorse resume {run}")))
     }
 }
 

@@ -19,6 +19,7 @@ mod each;
 mod explain;
 mod fastdfs;
 mod follow;
+mod gc;
 mod plugin;
 mod print;
 mod run;
@@ -61,6 +62,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Doctor(args) => doctor::doctor(args, show).await,
         Command::Validate(args) => check::validate(args, show).await,
         Command::Schema => check::schema(),
+        Command::Gc(args) => gc::gc(args, show).await,
         Command::Help(args) => check::help(args),
         Command::Plugin(args) => plugin::plugin(args, show).await,
         Command::Device(args) => device::device(args, show).await,

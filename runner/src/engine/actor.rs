@@ -214,7 +214,7 @@ impl Actor {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let (created, first) = Run::create(new.workflow, new.created, self.clock.now());
-        let mut lane = Lane::new(created, token, 0, None);
+        let mut lane = Lane::new(created.on(self.parts.durability), token, 0, None);
         let decided = lane.run.decide(RunEvent::Begin, self.moment());
         self.lanes.insert(run.clone(), lane);
         match decided {
@@ -289,7 +289,7 @@ impl Actor {
         if records.last().is_some_and(|last| last.at > self.clock.now()) {
             tracing::warn!(%run, "the clock lies before the last record of the run: its timers are moved");
         }
-        let lane = Lane::new(adopted, loaded.token, records.len() as u64, loaded.checkpoint);
+        let lane = Lane::new(adopted.on(self.parts.durability), loaded.token, records.len() as u64, loaded.checkpoint);
         self.lanes.insert(run.clone(), lane);
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::performer::{Performer, Progress};
 use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
 use packhorse_core::failure::Failure;
-use packhorse_core::run::{Created, Refused, RunEvent, RunId, RunView};
+use packhorse_core::run::{Created, Durability, Refused, RunEvent, RunId, RunView};
 use packhorse_core::workflow::Workflow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +35,8 @@ pub struct Parts {
     pub compile: Arc<Compile>,
     /// Name under which runs are claimed. The embedded journal's is fixed: the lock on the data folder guards it.
     pub owner: String,
+    /// What the journal promises: effects that must not happen twice depend on it.
+    pub durability: Durability,
     /// Where jobs run.
     pub jobs: tokio::runtime::Handle,
 }
@@ -79,6 +81,16 @@ pub enum EngineError {
     /// No such run.
     #[error("there is no run {0}")]
     Unknown(RunId),
+    /// No such run, and the store has lost writes.
+    #[error(
+        "there is no run {run}; the store has lost writes ({times} times noticed), and it may have been among them"
+    )]
+    Lost {
+        /// The run.
+        run: RunId,
+        /// How often losses were noticed.
+        times: usize,
+    },
     /// The run cannot do that now.
     #[error("{run}: {source}")]
     Refused {

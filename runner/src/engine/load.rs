@@ -42,7 +42,10 @@ pub(super) fn read(journal: &dyn Journal, run: &RunId) -> Result<(Stored, RunSta
     let unreadable = |why: String| EngineError::Unreadable { run: run.clone(), why };
     let facts = journal.read(run, 0)?;
     if facts.is_empty() {
-        return Err(EngineError::Unknown(run.clone()));
+        return Err(match journal.losses().len() {
+            0 => EngineError::Unknown(run.clone()),
+            times => EngineError::Lost { run: run.clone(), times },
+        });
     }
     let records: Result<Vec<Record>, _> = facts.iter().map(|fact| Record::decode(fact)).collect();
     let records = records.map_err(|error| unreadable(error.to_string()))?;

@@ -154,6 +154,7 @@ fn engine(journal: Arc<dyn Journal>, stage: &Arc<Stage>) -> EngineHandle {
         performer: stage.clone(),
         compile: Arc::new(compile),
         owner: "test".to_owned(),
+        durability: packhorse_core::run::Durability::Synced,
         jobs: tokio::runtime::Handle::current(),
     })
     .expect("an engine")

@@ -8,8 +8,9 @@ mod value;
 pub use address::{FastdfsAt, MqttAt, STORAGE_PORT, SettingError, TRACKER_PORT, listen, without_password};
 
 pub use redis::{RedisAt, RedisServer};
-pub use store::{Retention, StoreKind, StoreSettings};
+pub use store::{StoreKind, StoreSettings};
 
+use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};

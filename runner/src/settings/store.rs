@@ -2,6 +2,7 @@
 
 use super::address::SettingError;
 use super::value::{Lookup, bytes, length, word};
+use packhorse_core::run::Retention;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -27,15 +28,6 @@ pub enum StoreKind {
     Embedded,
     /// The Redis server that `redis` names.
     Redis,
-}
-
-/// For how long finished runs are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Those that succeeded.
-    pub succeeded: Duration,
-    /// All others.
-    pub failed: Duration,
 }
 
 /// `store:` of `packhorse.yaml`, where it is a map.

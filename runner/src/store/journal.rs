@@ -175,6 +175,10 @@ pub trait Journal: Send + Sync + 'static {
     fn get_object(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Digests of all objects in order, each with the time at which it was last put.
     fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError>;
+    /// When the store was found to have lost writes that it had confirmed, oldest first.
+    fn losses(&self) -> Vec<WallTime> {
+        Vec::new()
+    }
     /// Removes an object that was last put before a time; tells whether it did.
     fn remove_object(&self, sha256: &str, before: WallTime) -> Result<bool, StoreError>;
 }

@@ -5,6 +5,7 @@
 //! * `writer`: the thread that commits what has gathered.
 //! * `row`: what is stored about a run, and the checksum around everything that is stored.
 //! * `clock`: the wall clock.
+//! * `retention`: forgets old runs and what only they needed.
 //! * `folder`: the data folder and its lock.
 //!
 //! Adding a store: one file, one line here, and the tests in `contract`.
@@ -18,6 +19,7 @@ mod journal;
 mod key_value;
 mod memory;
 mod redis;
+mod retention;
 mod row;
 #[cfg(test)]
 mod state_machine;
@@ -33,4 +35,5 @@ pub use redis::{
     Fitness, Fsync, RedisJournal, RedisJournalOptions, RedisKeyValue, RedisSettings, RedisUrlError, Role, ServerReport,
     inspect,
 };
+pub use retention::{Sweeper, Swept};
 pub use writer::*;

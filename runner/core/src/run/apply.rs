@@ -47,6 +47,7 @@ impl RunState {
             steps: BTreeMap::new(),
             current: None,
             verdict: None,
+            doubted: false,
             epoch: 0,
             held: false,
             facts: 1,
@@ -138,6 +139,11 @@ impl RunState {
             }
             Fact::Recovered { behind } => {
                 self.recovered(*behind);
+                Ok(())
+            }
+            Fact::Doubted => {
+                self.doubted = true;
+                self.steps.values_mut().for_each(|step| step.consent = false);
                 Ok(())
             }
             Fact::Retried { reopened, limit } => self.retried(reopened, *limit, at),
@@ -232,6 +238,9 @@ impl RunState {
         state.tries += 1;
         state.tried_since.get_or_insert(at);
         let live = matches!(work, Work::Effect { .. });
+        if live {
+            state.consent = false;
+        }
         let clock = Clock::start(timeout);
         state.phase = StepPhase::Running(Attempt { work, clock, live, reachable: true, stop: None });
         if let Work::Effect { epoch: Some(epoch) } = work {
@@ -358,6 +367,7 @@ impl RunState {
         let state = self.known(step)?;
         expect(matches!(state.phase, StepPhase::Faulted | StepPhase::Failed), || format!("{step} has not failed"))?;
         state.tries = 0;
+        state.consent = true;
         state.offline_waits = 0;
         state.tried_since = None;
         state.deadline = state.deadline.map(|timer| Timer::new(at, Duration::from_millis(timer.ms)));
@@ -432,6 +442,7 @@ impl StepState {
             outputs: Map::new(),
             error: None,
             attempts: 0,
+            consent: false,
             tries: 0,
             offline_waits: 0,
             tried_since: None,

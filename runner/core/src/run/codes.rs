@@ -10,6 +10,8 @@ pub static CODES: &[(&str, &str)] = &[
     (DEADLINE, "the step, or a block around it, took longer than its deadline, with all attempts"),
     (TIMEOUT, "one attempt of the step, or of a block around it, took longer than its timeout"),
     (UNASKED, "an effect stopped although nobody had asked it to"),
+    (MAYBE_DONE, "it is not known whether a step was done that must not be done twice: a person must look"),
+    (UNSYNCED, "a step that must not be done twice needs a store that flushes each write to its disk"),
 ];
 
 pub(super) const CANCELLED: &str = "PH4001";
@@ -17,6 +19,9 @@ pub(super) const RUN_TIMEOUT: &str = "PH4002";
 pub(super) const DEADLINE: &str = "PH4003";
 pub(super) const TIMEOUT: &str = "PH4004";
 pub(super) const UNASKED: &str = "PH4005";
+
+pub(super) const MAYBE_DONE: &str = "PH7014";
+pub(super) const UNSYNCED: &str = "PH7015";
 
 /// What a step that was stopped has failed with.
 pub(super) fn stopped(cause: &StopCause, reason: Option<&str>) -> Failure {
@@ -38,4 +43,18 @@ pub(super) fn stopped(cause: &StopCause, reason: Option<&str>) -> Failure {
 
 pub(super) fn unasked() -> Failure {
     Failure::new(UNASKED, Class::Transient, "the effect stopped without being asked to")
+}
+
+/// A step that may have been done, and must not be done twice.
+pub(super) fn maybe_done(step: &str, why: &str) -> Failure {
+    let message = format!("it is not known whether {step} was done: {why}");
+    Failure::new(MAYBE_DONE, Class::Operator, message)
+        .hint("look whether it was done; resume does it (again), cancel ends the run without it")
+}
+
+/// A step that must not be done twice, on a store that may forget that it was done.
+pub(super) fn unsynced(step: &str) -> Failure {
+    let message = format!("{step} must not be done twice, and the store could forget that it was done");
+    Failure::new(UNSYNCED, Class::Operator, message)
+        .hint("set `appendonly yes` and `appendfsync always` on the Redis server, or use --store embedded; then resume")
 }

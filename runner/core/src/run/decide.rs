@@ -1,6 +1,7 @@
 //! From event to facts: what each event means by itself. What follows from the state is found by `next`.
 
 use super::codes;
+use super::doubt::Durability;
 use super::event::{Decision, EffectEnd, Order, Refused, RunEvent, Stop};
 use super::fact::{AttemptResult, Cleanup, Created, FORMAT, Fact, FinalStatus, PauseReason, Record, Spent, Work};
 use super::reopen;
@@ -21,6 +22,8 @@ pub struct Run {
     parking: bool,
     /// The effect under way was asked to stop at a good point.
     park_asked: bool,
+    /// What the journal promises.
+    pub(super) store: Durability,
 }
 
 impl Run {
@@ -28,12 +31,25 @@ impl Run {
     pub fn create(workflow: Arc<Workflow>, created: Created, now: WallTime) -> (Self, Record) {
         let record = Record { v: FORMAT, at: now, fact: Fact::Created(Box::new(created)) };
         let state = RunState::first(&record).expect("the fact is a creation");
-        (Self { workflow, state, parking: false, park_asked: false }, record)
+        (Self { workflow, state, parking: false, park_asked: false, store: Durability::Synced }, record)
     }
 
     /// A run as its journal tells it; decide [`RunEvent::Recovered`] next.
     pub fn recover(workflow: Arc<Workflow>, records: &[Record]) -> Result<Self, Illegal> {
-        Ok(Self { workflow, state: RunState::fold(records)?, parking: false, park_asked: false })
+        Ok(Self {
+            workflow,
+            state: RunState::fold(records)?,
+            parking: false,
+            park_asked: false,
+            store: Durability::Synced,
+        })
+    }
+
+    /// The same on a store that promises this; without it, one that flushes each write.
+    #[must_use]
+    pub fn on(mut self, store: Durability) -> Self {
+        self.store = store;
+        self
     }
 
     /// Its state.

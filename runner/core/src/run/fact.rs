@@ -231,6 +231,9 @@ pub enum Fact {
         /// Milliseconds by which the clock lies before the last record; timers move with it.
         behind: u64,
     },
+    /// The store has lost writes that it had confirmed: what came after the facts before this one is not known. Checkpoints from before are
+    /// dropped with it.
+    Doubted,
     /// A finished run goes on at the step that stopped it.
     Retried {
         /// What is tried again.

@@ -12,18 +12,22 @@
 //! * `event`: what happens, what is decided.
 //! * `decide`: from event to facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
 //!   person's retry tries again.
+//! * `doubt`: whether an effect may begin where it may have begun before.
+//! * `retention`: for how long finished runs are kept.
 //! * `scope`: what expressions see.
 //! * `status`, `view`: what people see. `codes`: failures of our own.
 
 mod apply;
 mod codes;
 mod decide;
+mod doubt;
 mod event;
 mod fact;
 mod judge;
 mod lookup;
 mod next;
 mod reopen;
+mod retention;
 mod retry;
 mod scope;
 mod state;
@@ -34,9 +38,11 @@ mod words;
 pub use apply::Illegal;
 pub use codes::CODES;
 pub use decide::Run;
+pub use doubt::Durability;
 pub use event::*;
 pub use fact::*;
 pub use next::CLEANUP_LIMIT;
+pub use retention::{Retention, objects_of};
 pub use state::*;
 pub use status::*;
 pub use view::*;

@@ -1,5 +1,6 @@
 //! What comes next by itself: walks the workflow to the first step that is not over, and names one fact.
 
+use super::doubt::{self, Standing};
 use super::fact::{AttemptResult, Cleanup, Fact, FinalStatus, RunError, SkipReason, Spent, StopCause, Wait, Work};
 use super::lookup::{inner, uses};
 use super::state::{Attempt, Stage, StepPhase, StepState};
@@ -153,7 +154,9 @@ impl Run {
             Work::Instant => match self.begun(step) {
                 Some(Ok(Start::Done(outputs))) => Ok(outputs),
                 Some(Err(failure)) => Err(failure),
-                Some(Ok(Start::Effect(_) | Start::Sleep(_))) | None => Err(codes::unasked()),
+                // An effect that must not begin as things are.
+                Some(Ok(Start::Effect(_))) => Err(self.held_back(step).unwrap_or_else(codes::unasked)),
+                Some(Ok(Start::Sleep(_))) | None => Err(codes::unasked()),
             },
             Work::Sleep { timer } if timer.due(moment.now) => Ok(Map::new()),
             Work::Sleep { .. } => match overdue {
@@ -170,6 +173,9 @@ impl Run {
                 Some(cause) => Err(self.stopped(cause)),
                 None if self.state.pause.is_some() => return Walk::Rest,
                 None => match self.effect(&step.id) {
+                    Some(_) if self.held_back(step).is_some() => {
+                        Err(self.held_back(step).unwrap_or_else(codes::unasked))
+                    }
                     Some(effect) => {
                         let epoch = self.next_epoch(&effect, moment);
                         return Walk::Do(Fact::AttemptResumed { step: step.id.clone(), epoch });
@@ -209,6 +215,7 @@ impl Run {
             return Fact::RoundBegan { step: id, attempt, superseded, timeout };
         }
         let work = match self.begun(step) {
+            Some(Ok(Start::Effect(_))) if self.held_back(step).is_some() => Work::Instant,
             Some(Ok(Start::Effect(effect))) => Work::Effect { epoch: self.next_epoch(&effect, moment) },
             Some(Ok(Start::Sleep(wait))) => Work::Sleep { timer: Timer::new(moment.now, wait) },
             Some(Ok(Start::Done(_)) | Err(_)) | None => Work::Instant,
@@ -330,6 +337,23 @@ impl Run {
     fn begun(&self, step: &Step) -> Option<Result<Start, Failure>> {
         let with = &self.state.steps.get(&step.id)?.with;
         self.primitive(&step.id).map(|primitive| (primitive.start)(with))
+    }
+
+    /// Why the effect of a step must not begin as things are.
+    fn held_back(&self, step: &Step) -> Option<Failure> {
+        let state = self.state.steps.get(&step.id)?;
+        let (standing, why) = match &state.phase {
+            _ if self.state.doubted => (Standing::Doubted, "the store has lost writes"),
+            StepPhase::Running(Attempt { work: Work::Effect { .. }, .. }) => {
+                (Standing::Interrupted, "the process ended before it was over")
+            }
+            _ => (Standing::Fresh, ""),
+        };
+        match doubt::may_begin(self.primitive(&step.id)?.class, standing, self.store, state.consent) {
+            doubt::Verdict::Begin => None,
+            doubt::Verdict::Ask => Some(codes::maybe_done(&step.id, why)),
+            doubt::Verdict::NeedsSync => Some(codes::unsynced(&step.id)),
+        }
     }
 
     fn next_epoch(&self, effect: &Effect, moment: Moment) -> Option<u32> {

@@ -34,6 +34,8 @@ pub struct RunState {
     pub current: Option<String>,
     /// How it ends, once that is known.
     pub verdict: Option<Verdict>,
+    /// Facts may have been lost: steps that are not over may have been done.
+    pub doubted: bool,
     /// Last epoch given to a transfer.
     pub epoch: u32,
     /// Whether time-outs of attempts stand still.
@@ -110,6 +112,8 @@ pub struct StepState {
     pub error: Option<Failure>,
     /// Attempts in this round.
     pub attempts: u32,
+    /// A person has said that it may be done, again or at all.
+    pub consent: bool,
     /// Attempts that count for `retry`: a wait for the device or a person burns none.
     pub tries: u32,
     /// Waits in a row for a device that is not there.

@@ -65,5 +65,6 @@ const fn class_words(class: EffectClass) -> &'static str {
         EffectClass::Keyed => "keyed: run again; the second time changes nothing that the first has not",
         EffectClass::OffsetAddressed => "offset_addressed: goes on at the byte where the device is",
         EffectClass::AtLeastOnce => "at_least_once: done again where its outcome was not recorded",
+        EffectClass::Once => "once: not repeated by itself; a person is asked where its outcome was not recorded",
     }
 }

@@ -57,6 +57,8 @@ pub enum EffectClass {
     OffsetAddressed,
     /// It is done again.
     AtLeastOnce,
+    /// It must not happen twice: a person is asked before it is repeated.
+    Once,
 }
 
 /// One output, for help, schema and the checker.

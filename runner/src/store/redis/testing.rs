@@ -116,3 +116,56 @@ fn tell(port: u16, words: &[&str]) -> Option<String> {
     BufReader::new(stream).read_line(&mut answer).ok()?;
     Some(answer.trim_end().to_owned())
 }
+
+/// Passes bytes on between clients and a server, and cuts a connection when an answer comes, if it is told to.
+pub(crate) struct Proxy {
+    port: u16,
+    cut: std::sync::Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Proxy {
+    pub(crate) fn before(server: &RedisServer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let cut = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let (behind, told) = (server.port, cut.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", behind)) else { continue };
+                let (Ok(client2), Ok(server2)) = (client.try_clone(), server.try_clone()) else { continue };
+                let told = told.clone();
+                std::thread::spawn(move || pass(client, server, None));
+                std::thread::spawn(move || pass(server2, client2, Some(&told)));
+            }
+        });
+        Self { port, cut }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// The connections of the next `count` answers are cut instead of passing them on.
+    pub(crate) fn cut_answers(&self, count: u32) {
+        self.cut.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// How many answers are still to be cut.
+    pub(crate) fn left(&self) -> u32 {
+        self.cut.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<&std::sync::atomic::AtomicU32>) {
+    use std::io::Read as _;
+    use std::sync::atomic::Ordering::SeqCst;
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let struck = cut.is_some_and(|cut| cut.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok());
+        if struck || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    drop(from.shutdown(std::net::Shutdown::Both));
+    drop(to.shutdown(std::net::Shutdown::Both));
+}

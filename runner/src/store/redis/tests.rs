@@ -81,3 +81,25 @@ fn other_urls_are_refused() {
         assert!(matches!(made, Err(RedisUrlError::Url { .. })), "{url}: {made:?}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_repeated_only_where_that_changes_nothing() {
+    let server = RedisServer::start();
+    let proxy = super::testing::Proxy::before(&server);
+    let values = RedisKeyValue::new(&RedisSettings::new(proxy.url())).expect("a url");
+    let incr = || KvRequest::Incr { key: "n".to_owned(), by: 1 };
+    assert_eq!(values.operate(incr(), WallTime(0)).await.expect("works"), json!(1));
+    let mut unknown = 0;
+    for round in 2..20 {
+        proxy.cut_answers(1);
+        let lost = values.operate(incr(), WallTime(0)).await.expect_err("its answer was cut");
+        assert!(matches!(lost, KvError::UnknownOutcome { .. }), "{lost}");
+        unknown += 1;
+        assert_eq!(values.operate(get("n"), WallTime(0)).await.expect("works"), json!(round.to_string()), "done once");
+        proxy.cut_answers(1);
+        let set = values.operate(set("a", &round.to_string()), WallTime(0)).await;
+        assert_eq!((set.expect("repeated"), proxy.left()), (json!(null), 0));
+        assert_eq!(values.operate(get("a"), WallTime(0)).await.expect("works"), json!(round.to_string()));
+    }
+    println!("{unknown} answers of increments cut, none of them carried out twice");
+}

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod crash;
+mod doubt;
 mod ending;
 mod expressions;
 mod flow;

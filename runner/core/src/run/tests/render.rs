@@ -61,6 +61,7 @@ fn fact(fact: &Fact, now: WallTime) -> String {
         Fact::Resumed { reopened } => format!("resumed{}", reopening(reopened)),
         Fact::CancelAsked { .. } => "cancel asked".to_owned(),
         Fact::LimitReached => "limit reached".to_owned(),
+        Fact::Doubted => "doubted".to_owned(),
         Fact::Recovered { behind: 0 } => "recovered".to_owned(),
         Fact::Recovered { behind } => format!("recovered behind {behind}"),
         Fact::Retried { reopened, .. } => format!("retried{}", reopening(reopened)),

@@ -87,11 +87,6 @@ impl RedisJournal {
         self.state().remembered.memory.doubt
     }
 
-    /// When the server was found to have lost writes, oldest first.
-    pub fn losses(&self) -> Vec<WallTime> {
-        self.state().remembered.memory.losses.clone()
-    }
-
     /// Every run knows of the doubt now.
     pub fn end_doubt(&self) -> Result<(), StoreError> {
         let mut state = self.state();
@@ -148,6 +143,10 @@ impl Journal for RedisJournal {
 
     fn get_object(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.object(sha256)
+    }
+
+    fn losses(&self) -> Vec<WallTime> {
+        self.state().remembered.memory.losses.clone()
     }
 
     fn objects(&self) -> Result<Vec<(String, WallTime)>, StoreError> {

@@ -1,0 +1,64 @@
+//! For how long finished runs are kept.
+
+use super::fact::Record;
+use super::state::{RunState, Stage};
+use super::status::RunStatus;
+use super::words::WallTime;
+use std::time::Duration;
+
+/// For how long finished runs are kept, from their end on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Those that succeeded.
+    pub succeeded: Duration,
+    /// All others.
+    pub failed: Duration,
+}
+
+impl Retention {
+    /// Whether a run may be forgotten. One that is not finished never may.
+    pub fn is_over(&self, state: &RunState, now: WallTime) -> bool {
+        let Stage::Finished { at } = state.stage else { return false };
+        let keep = if state.status() == RunStatus::Succeeded { self.succeeded } else { self.failed };
+        now.since(at) > keep
+    }
+}
+
+/// Digests of the objects that a run is pinned to: its workflow's, and its codec's.
+pub fn objects_of(records: &[Record]) -> Vec<String> {
+    let created = records.iter().find_map(|record| match &record.fact {
+        super::Fact::Created(created) => Some(created),
+        _ => None,
+    });
+    created.map_or_else(Vec::new, |created| {
+        std::iter::once(&created.digest).chain(created.codec.as_ref().map(|codec| &codec.digest)).cloned().collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{LOG, Player, T0, step, workflow};
+    use super::*;
+    use crate::effect::Reply;
+    use crate::run::{EffectEnd, RunEvent};
+
+    #[test]
+    fn runs_are_kept_by_how_they_ended_and_unfinished_ones_for_ever() {
+        let day = Duration::from_secs(86_400);
+        let retention = Retention { succeeded: 30 * day, failed: 90 * day };
+        let after = |days: u32| WallTime(T0).after(day * days);
+        let mut player = Player::new(workflow(vec![step("a", &LOG)]));
+        player.decide(RunEvent::Begin).expect("begins");
+        assert!(!retention.is_over(player.run.state(), after(4_000)));
+        let mut bad = Player::new(workflow(vec![step("a", &LOG)]));
+        bad.decide(RunEvent::Begin).expect("begins");
+        bad.decide(RunEvent::Cancel { reason: None }).expect("is not over");
+        let event = bad.ended("a", EffectEnd::Cancelled);
+        bad.decide(event).expect("an end is never refused");
+        let event = player.ended("a", EffectEnd::Outcome(Ok(Reply::Done)));
+        player.decide(event).expect("an end is never refused");
+        assert!(!retention.is_over(player.run.state(), after(30)) && retention.is_over(player.run.state(), after(31)));
+        assert!(!retention.is_over(bad.run.state(), after(90)) && retention.is_over(bad.run.state(), after(91)));
+        assert_eq!(objects_of(&bad.journal), ["00"]);
+    }
+}
