@@ -73,7 +73,7 @@ impl World {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.folder()).env("NO_COLOR", "1").env("XDG_CACHE_HOME", cache(&self.program));
-        for name in ["MQTT", "FASTDFS", "REDIS", "DATA", "PLUGINS", "WORKFLOWS", "LOG"] {
+        for name in ["MQTT", "FASTDFS", "REDIS", "STORE", "DATA", "PLUGINS", "WORKFLOWS", "LOG"] {
             command.env_remove(format!("PACKHORSE_{name}"));
         }
         command

@@ -73,7 +73,7 @@ pub struct Gone {
     #[serde(flatten)]
     pub swept: Swept,
     /// Files in the quarantine.
-    pub quarantined: Vec<PathBuf>,
+    pub quarantined: Vec<String>,
     /// Whether they are gone, or only would be.
     pub dry_run: bool,
 }
@@ -95,9 +95,10 @@ pub fn sweep(opened: &Opened, settings: &Settings, dry_run: bool) -> Result<Gone
         }
     }
     all.complete = true;
-    let quarantined = old_files(&settings.data.join("quarantine"));
+    let files = old_files(&settings.data.join("quarantine"));
+    let quarantined = files.iter().map(|file| file.display().to_string()).collect();
     if !dry_run {
-        quarantined.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
     Ok(Gone { swept: all, quarantined, dry_run })
 }

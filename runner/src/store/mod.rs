@@ -32,8 +32,8 @@ pub use journal::*;
 pub use key_value::{BoxFuture, KeyValue, KvError};
 pub use memory::{MemoryJournal, MemoryKeyValue};
 pub use redis::{
-    Fitness, Fsync, RedisJournal, RedisJournalOptions, RedisKeyValue, RedisSettings, RedisUrlError, Role, ServerReport,
-    inspect,
+    Fitness, Fsync, RedisIndex, RedisJournal, RedisJournalOptions, RedisKeyValue, RedisSettings, RedisUrlError, Role,
+    ServerReport, inspect,
 };
 pub use retention::{Sweeper, Swept};
 pub use writer::*;

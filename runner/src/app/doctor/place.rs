@@ -1,7 +1,7 @@
 //! The data folder: whose it is, who may read it, the disk that it is on, and the clock beside its journal.
 
 use super::{Finding, judge};
-use crate::app::STORE;
+use crate::app::journal::STORE;
 use crate::settings::Settings;
 use crate::store::{DataFolder, EmbeddedStore, FolderError, Journal as _};
 use packhorse_core::failure::chain;

@@ -43,7 +43,7 @@ pub(super) async fn explain(args: ExplainArgs, show: Show) -> Result<Exit, Stop>
         show.result(&json!({ "code": code.code, "means": code.means, "do": code.advice }), || code.to_string());
         return Ok(Exit::Succeeded);
     }
-    let value = ask::ask(&ask::data(args.data)?, Question::Explain { subject: args.subject.clone() }).await?;
+    let value = ask::ask(&ask::settings(args.data)?, Question::Explain { subject: args.subject.clone() }).await?;
     let runs = ask::runs(&value)?;
     if runs.is_empty() {
         let message = format!("{} is no run, no device of a run that is known here, and no code", args.subject);

@@ -80,10 +80,10 @@ fn a_later_format_is_refused() {
     let path = folder.path().join("store.redb");
     let store = EmbeddedStore::open(&path).expect("a new store");
     let writing = store.database.begin_write().expect("writable");
-    writing.open_table(META).expect("there").insert("format", 2).expect("writable");
+    writing.open_table(META).expect("there").insert("format", FORMAT + 1).expect("writable");
     writing.commit().expect("committed");
     drop(store);
-    assert!(matches!(EmbeddedStore::open(&path), Err(StoreError::Format { found: 2, known: 1, .. })));
+    assert!(matches!(EmbeddedStore::open(&path), Err(StoreError::Format { found: 3, known: 2, .. })));
 }
 
 #[test]
@@ -196,4 +196,26 @@ fn a_store_opens_after_every_kill_with_all_that_was_durable() {
         assert!(facts.len() >= known, "{} facts of {known}", facts.len());
     }
     assert!(known > 12 * 6);
+}
+
+#[test]
+fn a_store_of_the_first_layout_is_brought_up_to_this_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.redb");
+    let digest = crate::store::row::sha256(b"hello");
+    let store = EmbeddedStore::open(&path).expect("a new store");
+    store.put_object(&digest, b"hello", WallTime(5)).expect("kept");
+    drop(store);
+    let database = redb::Database::open(&path).expect("a database");
+    let writing = database.begin_write().expect("a change");
+    writing.delete_table(PUT).expect("a table");
+    writing.open_table(META).expect("a table").insert("format", 1).expect("written");
+    writing.commit().expect("durable");
+    drop(database);
+    let store = EmbeddedStore::open(&path).expect("it is known");
+    assert_eq!(store.get_object(&digest).expect("readable").as_deref(), Some(&b"hello"[..]));
+    let objects = store.objects().expect("readable");
+    assert!(objects.len() == 1 && objects[0].1 > WallTime(5), "{objects:?}: they count as put now");
+    drop(store);
+    EmbeddedStore::open(&path).expect("and stays so");
 }

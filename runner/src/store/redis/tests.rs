@@ -1,6 +1,6 @@
 //! What only a Redis server can do to the keys of workflows.
 
-use super::testing::RedisServer;
+use super::testing::{Proxy, RedisServer};
 use super::*;
 use crate::store::{KeyValue as _, KvError};
 use packhorse_core::effect::KvRequest;
@@ -85,7 +85,7 @@ fn other_urls_are_refused() {
 #[tokio::test]
 async fn an_answer_that_was_lost_is_repeated_only_where_that_changes_nothing() {
     let server = RedisServer::start();
-    let proxy = super::testing::Proxy::before(&server);
+    let proxy = Proxy::before(&server);
     let values = RedisKeyValue::new(&RedisSettings::new(proxy.url())).expect("a url");
     let incr = || KvRequest::Incr { key: "n".to_owned(), by: 1 };
     assert_eq!(values.operate(incr(), WallTime(0)).await.expect("works"), json!(1));

@@ -6,7 +6,7 @@ mod model;
 use super::contract::{LONG, run};
 use super::redis::testing::RedisServer;
 use super::*;
-use model::{Act, Machine, Model, Pick, Piece, RUNS, digest, fix};
+use model::{Act, Machine, Model, Piece, RUNS, digest, fix};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::run::{RunId, WallTime};
 use proptest::prelude::*;
@@ -164,6 +164,8 @@ impl Stores {
     fn reopen(&mut self) {
         REOPENED.fetch_add(1, Ordering::Relaxed);
         for store in self.stores.iter_mut().skip(1) {
+            // Keys and claims of the embedded store are durable with the next commit.
+            store.journal.as_ref().expect("open").append_many(&[]).expect("the store works");
             (store.journal, store.keys) = (None, None);
         }
         self.server.kill();

@@ -12,6 +12,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(30);
 /// How often it is heard of.
 const EVERY: Duration = Duration::from_secs(8);
 
+/// A later process of the same owner may have its own by now.
+const LET_GO: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1";
+
 /// The thread that renews the lease; it ends, and lets go of the lease, when this is dropped.
 pub(super) struct Lease {
     stop: Option<Sender<()>>,
@@ -35,7 +38,9 @@ impl Lease {
             }
             if let Some(mut connection) = connection {
                 // Else it ends by itself.
-                drop(redis::cmd("DEL").arg(&key).exec(&mut connection));
+                let mut call = redis::cmd("EVAL");
+                call.arg(LET_GO).arg(1).arg(&key).arg(&boot);
+                drop(call.exec(&mut connection));
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
