@@ -1,6 +1,7 @@
 //! From a workflow file and inputs to a run: everything that can be wrong is found before a service starts.
 
 use super::App;
+use super::fit::Fit;
 use crate::app::exit::Stop;
 use crate::engine::{NewRun, new_run_id};
 use crate::failpoint::Point;
@@ -92,6 +93,7 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
     };
     Point::LaunchKept.pass();
     let device = device(&prepared.inputs);
+    fits(app, &prepared, &device).await?;
     let created = Created {
         run: new_run_id(),
         workflow: prepared.workflow.name.clone(),
@@ -104,6 +106,22 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
+}
+
+/// Refuses a run whose packets cannot fit the broker.
+async fn fits(app: &App, prepared: &Prepared, device: &Value) -> Result<(), Stop> {
+    let limits = app.world.bus.status().borrow().limits();
+    let (Some(plugin), Some(limit)) = (&prepared.plugin, limits.and_then(|limits| limits.max_packet_size)) else {
+        return Ok(());
+    };
+    let mut scope = Scope::new();
+    scope.insert("device".to_owned(), device.clone());
+    scope.insert("inputs".to_owned(), Value::Object(prepared.inputs.clone()));
+    scope.insert("vars".to_owned(), json!(prepared.vars));
+    let vars = prepared.vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let (workflow, plugin) = (Arc::clone(&prepared.workflow), Arc::clone(plugin));
+    let fit = Fit { workflow, plugin, vars, scope, limit };
+    with_large_stack(move || fit.check()).await?
 }
 
 type Resolved = (Workflow, Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);

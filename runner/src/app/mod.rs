@@ -6,6 +6,8 @@
 //! * `redis`: the Redis server of the settings
 //! * `room`: whether there is room for a new run
 //! * `start`: a whole process around one data folder
+//! * `mqtt`: the connection to the broker
+//! * `fit`: whether packets fit the broker
 //! * `launch`: from a workflow file and inputs to a run
 //! * `answers`: what the control socket answers
 //! * `doctor`: looks at everything that runs need
@@ -15,8 +17,10 @@
 mod answers;
 pub mod doctor;
 pub mod exit;
+mod fit;
 mod journal;
 mod launch;
+mod mqtt;
 mod redis;
 mod room;
 mod services;
@@ -28,7 +32,8 @@ pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Prepared, find_workflow, launch, prepare, read_workflow, with_large_stack};
+pub use mqtt::{bus_settings, connect};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
-pub use start::{App, compile, connect, device_spool, host};
+pub use start::{App, compile, device_spool, host};
 pub use sweep::{Gone, sweep};
 pub use trial::trial;

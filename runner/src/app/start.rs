@@ -2,12 +2,12 @@
 
 use super::answers;
 use super::journal::{Opened, open_journal};
+use super::mqtt::connect;
 use super::redis;
 use super::services::Services;
 use super::sweep::Sweeping;
 use crate::app::exit::Stop;
 use crate::blob::{Contents, FastdfsBlobs};
-use crate::bus::{RumqttcBus, Settings as BusSettings};
 use crate::engine::{EngineHandle, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
@@ -50,7 +50,7 @@ impl App {
         let spool =
             Spool::open(&settings.data.join("spool")).map_err(|error| Stop::unavailable("PH1003", chain(&error)))?;
         let services = Services::start(&settings).await?;
-        let bus = Arc::new(connect(&services.mqtt).await?);
+        let bus = Arc::new(connect(&services.mqtt, &settings.mqtt_access).await?);
         let blobs = Arc::new(FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned()))));
         let contents = Arc::new(Contents::new(blobs.clone()));
         let link = Arc::new(Link::new(bus.clone(), contents.clone(), blobs.clone(), spool, settings.data.clone()));
@@ -134,14 +134,6 @@ pub async fn host(plugins: &Path) -> Result<Host, Stop> {
 pub fn device_spool(folder: &Path) -> Result<Spool, Stop> {
     let path = folder.join(".packhorse").join("spool");
     Spool::open(&path).map_err(|error| Stop::usage("PH2004", chain(&error)))
-}
-
-/// Connects to the broker, or says that it is not to be had.
-pub async fn connect(url: &str) -> Result<RumqttcBus, Stop> {
-    let settings = BusSettings::parse(url).map_err(|error| Stop::usage("PH1005", chain(&error)))?;
-    RumqttcBus::connect(settings).await.map_err(|error| {
-        Stop::unavailable("PH1006", chain(&error)).hint("start the broker, or leave --mqtt out to use the embedded one")
-    })
 }
 
 /// Makes the model of a stored workflow again; needs a large stack.

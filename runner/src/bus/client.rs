@@ -1,7 +1,7 @@
-//! [`RumqttcBus`]: the bus over rumqttc, MQTT 5. The connection itself lives in a task of its own, in `connection`.
+//! [`RumqttcBus`]: the bus over rumqttc, MQTT 5 or 3.1.1. The connection itself lives in a task of its own, in `connection`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -9,8 +9,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::outbox::Outbox;
+use super::refusals::Refusals;
 use super::registry::Registry;
-use super::{BoxFuture, Bus, BusError, BusStatus, Message, Qos, Settings, Subscription, connection, subscription, tls};
+use super::tls::Transports;
+use super::{
+    BoxFuture, Bus, BusError, BusStatus, Message, Password, Qos, Session, Settings, Subscription, connection, secret,
+    subscription,
+};
 
 /// One supervised connection. Dropping it cuts the connection; [`Bus::close`] ends it politely.
 #[derive(Debug)]
@@ -42,7 +47,10 @@ pub(super) struct Shared {
     pub(super) status: watch::Sender<BusStatus>,
     /// Set once, by `close`.
     pub(super) closing: watch::Sender<bool>,
+    pub(super) refusals: Refusals,
     pub(super) counters: Counters,
+    /// It was said that an older version is spoken.
+    pub(super) told_older: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -54,31 +62,43 @@ pub(super) struct Counters {
 }
 
 impl RumqttcBus {
-    /// Starts the connection and waits for the broker's first CONNACK, at most `settings.connect_timeout`.
+    /// Starts the connection and waits for a broker's first CONNACK, at most `settings.connect_timeout`.
     ///
-    /// Attempts are repeated until then, quickly at first, as services may start at the same time. A refusal that no
-    /// repetition will change, such as a wrong password, ends the wait at once as [`BusError::Refused`], and a client id
-    /// that is used twice as [`BusError::TakenOver`]; otherwise
-    /// [`BusError::Unreachable`] names the address, the attempts and the last cause. Needs a tokio runtime.
+    /// Attempts are repeated until then, quickly at first, as services may start at the same time. When every broker
+    /// refuses in a way that no repetition will change, such as a wrong password, the wait ends at once with that
+    /// refusal; otherwise [`BusError::Unreachable`] names the addresses, the attempts and the last cause. Needs a tokio
+    /// runtime.
     pub async fn connect(settings: Settings) -> Result<Self, BusError> {
         settings.check()?;
-        let transport = tls::transport(&settings)?;
+        if let Password::File(path) = &settings.password {
+            secret::warn_if_open(path, "the MQTT password file");
+        }
+        if settings.session == Session::Keep && settings.client_id.starts_with("packhorse-") {
+            tracing::warn!(
+                client_id = settings.client_id,
+                "a session is kept under a client id that looks random: set mqtt.client_id"
+            );
+        }
+        let transports = Transports::new(&settings)?;
         let begun = Instant::now();
-        let bus = Self::start(settings, transport);
+        let bus = Self::start(settings, transports);
         let mut status = bus.status();
         let settings = &bus.shared.settings;
         let decided = status.wait_for(|status| match status {
-            BusStatus::Connecting { last_error, .. } => last_error.as_deref().is_some_and(is_final),
-            BusStatus::Connected { .. } | BusStatus::Closed => true,
+            BusStatus::Connecting { hopeless, last_error, .. } => *hopeless || is_final(last_error.as_deref()),
+            BusStatus::Connected { .. } | BusStatus::GivenUp(_) | BusStatus::Closed => true,
         });
         let _ = timeout(settings.connect_timeout, decided).await;
         let status = bus.shared.status.borrow().clone();
         match status {
             BusStatus::Connected { .. } => Ok(bus),
             BusStatus::Closed => Err(BusError::Closed),
-            BusStatus::Connecting { last_error: Some(error), .. } if is_final(&error) => Err((*error).clone()),
+            BusStatus::GivenUp(error) => Err((*error).clone()),
+            BusStatus::Connecting { hopeless, last_error: Some(error), .. } if hopeless || is_final(Some(&*error)) => {
+                Err((*error).clone())
+            }
             BusStatus::Connecting { attempts, last_error, .. } => Err(BusError::Unreachable {
-                address: settings.address(),
+                address: settings.addresses(),
                 attempts: attempts.max(1),
                 waited: begun.elapsed(),
                 source: last_error,
@@ -97,23 +117,27 @@ impl RumqttcBus {
         }
     }
 
-    fn start(settings: Settings, transport: rumqttc::Transport) -> Self {
-        let connecting = BusStatus::Connecting { since: Instant::now(), attempts: 0, last_error: None };
+    fn start(settings: Settings, transports: Transports) -> Self {
+        let connecting =
+            BusStatus::Connecting { since: Instant::now(), attempts: 0, last_error: None, hopeless: false };
         let shared = Arc::new(Shared {
             settings,
             outbox: Outbox::new(),
             registry: Arc::default(),
             status: watch::Sender::new(connecting),
             closing: watch::Sender::new(false),
+            refusals: Refusals::default(),
             counters: Counters::default(),
+            told_older: AtomicBool::new(false),
         });
-        let task = tokio::spawn(connection::supervise(shared.clone(), transport));
+        let task = tokio::spawn(connection::supervise(shared.clone(), transports));
         Self { shared, task }
     }
 }
 
-fn is_final(error: &BusError) -> bool {
-    matches!(error, BusError::Refused { transient: false, .. } | BusError::TakenOver { .. })
+/// Waiting would take over the other client's session in turn.
+fn is_final(error: Option<&BusError>) -> bool {
+    matches!(error, Some(BusError::TakenOver { .. }))
 }
 
 impl Bus for RumqttcBus {
@@ -121,7 +145,7 @@ impl Bus for RumqttcBus {
         if *self.shared.closing.borrow() {
             return Err(BusError::Closed);
         }
-        self.shared.outbox.publish(message)
+        self.shared.outbox.publish(message).map_err(|error| self.shared.why_closed(error))
     }
 
     fn ready(&self) -> BoxFuture<'_, ()> {
@@ -132,7 +156,8 @@ impl Bus for RumqttcBus {
         let filters: Vec<_> = filters.iter().map(|(filter, qos)| (Arc::from(*filter), *qos)).collect();
         Box::pin(async move {
             let (inlet, open) = subscription::channel();
-            let (hold, answers) = self.shared.registry.register(&filters, &inlet)?;
+            let registered = self.shared.registry.register(&filters, &inlet);
+            let (hold, answers) = registered.map_err(|error| self.shared.why_closed(error))?;
             drop(inlet);
             let mut ended = false;
             for answer in answers {
@@ -141,7 +166,7 @@ impl Bus for RumqttcBus {
                     Err(_) => ended = true,
                 }
             }
-            if ended { Err(BusError::Closed) } else { Ok(open(Box::new(hold))) }
+            if ended { Err(self.shared.why_closed(BusError::Closed)) } else { Ok(open(Box::new(hold))) }
         })
     }
 
@@ -149,17 +174,32 @@ impl Bus for RumqttcBus {
         self.shared.status.subscribe()
     }
 
+    fn refusal(&self, topic: &str, since: Instant) -> Option<BusError> {
+        let reason = self.shared.refusals.since(topic, since)?;
+        Some(BusError::PublishRefused { topic: topic.into(), reason })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.shared.closing.send_replace(true);
             let closed = async |mut status: watch::Receiver<BusStatus>| {
-                let _ = status.wait_for(|status| matches!(status, BusStatus::Closed)).await;
+                let _ = status.wait_for(|status| matches!(status, BusStatus::Closed | BusStatus::GivenUp(_))).await;
             };
             if timeout(2 * connection::GOODBYE, closed(self.status())).await.is_err() {
                 self.task.abort();
                 closed(self.status()).await;
             }
         })
+    }
+}
+
+impl Shared {
+    /// `Closed` in better words, where the bus closed itself.
+    fn why_closed(&self, error: BusError) -> BusError {
+        match (&*self.status.borrow(), error) {
+            (BusStatus::GivenUp(why), BusError::Closed) => (**why).clone(),
+            (_, error) => error,
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::registry::{Registry, Request};
-use super::{BoxFuture, Bus, BusError, BusStatus, Delivery, Message, Qos, Subscription, subscription, topic};
+use super::{
+    BoxFuture, Bus, BusError, BusStatus, Delivery, Limits, Message, Protocol, Qos, Subscription, subscription, topic,
+};
 
 /// A bus without a network: a message is in the queues of its subscribers when `publish` returns. Nothing expires.
 #[derive(Debug, Clone)]
@@ -19,8 +21,13 @@ pub struct MemoryBus {
 impl MemoryBus {
     /// A new, empty broker, connected.
     pub fn new() -> Self {
-        let connected =
-            BusStatus::Connected { max_packet_size: None, receive_max: None, session_present: false, generation: 1 };
+        let connected = BusStatus::Connected {
+            address: "memory".into(),
+            protocol: Protocol::V5,
+            limits: Limits::default(),
+            session_present: false,
+            generation: 1,
+        };
         Self { registry: Arc::default(), retained: Arc::default(), status: watch::Sender::new(connected) }
     }
 

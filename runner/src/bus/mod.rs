@@ -2,15 +2,16 @@
 //!
 //! * `message`: what travels: [`Message`], [`Properties`], [`Qos`]; `topic`: which names and filters are valid, and match
 //! * `subscription`: the receiving end: [`Subscription`], [`Delivery`]; `routes`: which of them a topic goes to
-//! * `error`, `status`: [`BusError`], [`BusStatus`]
-//! * `client`: [`RumqttcBus`], with `settings`, `tls` and `crypto`; behind it `connection` (the supervised task), `link`
-//!   (one connection), `watchdog`, `failure`, `backoff`, `outbox` (the publish queue), `registry` (subscriptions), `convert`
-//!   (rumqttc's types)
+//! * `error`, `reason`, `status`: [`BusError`], [`Reason`] (the 43 codes of MQTT 5), [`BusStatus`]
+//! * `client`: [`RumqttcBus`], with `settings`, `server` (URLs), `secret` (password files), `tls` and `crypto`; behind it
+//!   `connection` (the supervised task), `rota` (whose turn among several brokers), `backoff`, `link` (one connection),
+//!   `watchdog`, `outbox` (the publish queue), `flights` (what is in flight), `refusals` (publishes that the broker
+//!   refused), `registry` (subscriptions), `wire` (rumqttc, MQTT 5 and 3.1.1)
 //! * `memory`: [`MemoryBus`], for tests
 //! * `broker`: [`EmbeddedBroker`]
 //!
 //! ```text
-//! publish() -> outbox -> rumqttc's channel -> link (task) <-> broker
+//! publish() -> outbox -> wire's channel -> link (task) <-> broker
 //! recv() <- subscription's queue <- routes <----'
 //! ```
 //!
@@ -21,37 +22,47 @@ mod backoff;
 mod broker;
 mod client;
 mod connection;
-mod convert;
 mod crypto;
 mod error;
-mod failure;
+mod flights;
 mod link;
 mod memory;
 mod message;
 mod outbox;
+mod reason;
+mod refusals;
 mod registry;
+mod rota;
 mod routes;
+mod secret;
+mod server;
 mod settings;
 mod status;
 mod subscription;
 mod tls;
 pub mod topic;
 mod watchdog;
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 pub use broker::{Broker, BrokerError, BrokerHandle, EmbeddedBroker};
 pub use client::{BusCounts, RumqttcBus};
 pub use crypto::install_crypto;
-pub use error::BusError;
+pub use error::{BusError, TlsFault};
 pub use memory::MemoryBus;
 pub use message::{Message, Properties, Qos};
-pub use settings::Settings;
-pub use status::BusStatus;
+pub use reason::{Carrier, Reason};
+pub use secret::warn_if_open;
+pub use server::Server;
+pub use settings::{Password, Session, Settings, Version};
+pub use status::{BusStatus, Limits};
 pub use subscription::{Delivery, QUEUE_BYTES, QUEUE_MESSAGES, Subscription};
+pub use wire::Protocol;
 
 /// A future behind a pointer, so that the traits of this room can be used as `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -84,6 +95,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// The present state of the connection and its limits.
     fn status(&self) -> watch::Receiver<BusStatus>;
+
+    /// Why the broker refuses publishes to this topic: one that was answered since then with an error, and none accepted
+    /// after it. A broker of MQTT 3.1.1 cannot say so, and nobody answers QoS 0.
+    fn refusal(&self, _topic: &str, _since: Instant) -> Option<BusError> {
+        None
+    }
 
     /// Sends what is queued (for at most a few seconds), says goodbye to the broker and ends every subscription.
     /// Afterwards every call gives [`BusError::Closed`].

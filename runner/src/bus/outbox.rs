@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::convert;
-use super::{BusError, Message, topic};
+use super::wire::{Client, packet_size};
+use super::{BusError, Limits, Message, Reason, topic};
 
 /// Messages that wait to be sent: sixteen of the largest windows, or a tenth of a second at full speed. Beyond it the
 /// caller hears `Busy` and keeps its own pace.
@@ -33,8 +33,23 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 enum Gate {
     Parked(VecDeque<Waiting>),
-    Open(rumqttc::v5::AsyncClient),
+    Open(Open),
     Closed,
+}
+
+/// A connection's channel, and what lies in it.
+#[derive(Debug)]
+struct Open {
+    client: Client,
+    limits: Limits,
+    queued: VecDeque<Queued>,
+}
+
+/// A message in the channel: where it goes, and since when its expiry runs.
+#[derive(Debug, Clone)]
+pub(super) struct Queued {
+    pub(super) topic: Arc<str>,
+    pub(super) since: Instant,
 }
 
 /// A message with the moment since when its expiry runs.
@@ -66,7 +81,7 @@ impl Outbox {
         // Counted first: the connection may take it before the next line here runs.
         self.queued.fetch_add(1, Ordering::Relaxed);
         let result = match &mut *gate {
-            Gate::Open(client) => convert::send(client, &message),
+            Gate::Open(open) => open.send(message, Instant::now()),
             Gate::Parked(parked) => {
                 parked.push_back(Waiting { message, since: Instant::now() });
                 Ok(())
@@ -96,41 +111,53 @@ impl Outbox {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// The connection has written one message.
-    pub(super) fn taken(&self) {
+    /// The connection has written one message: the oldest of those queued.
+    pub(super) fn taken(&self) -> Option<Queued> {
+        let queued = match &mut *self.lock() {
+            Gate::Open(open) => open.queued.pop_front(),
+            Gate::Parked(_) | Gate::Closed => None,
+        };
         let before = self.queued.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "each message is taken once");
         if before == LOW + 1 {
             self.room.notify_waiters();
         }
+        queued
     }
 
-    /// A connection begins: what was parked goes first, except what has expired or is too large for this broker. Gives
+    /// A connection begins: what was parked goes first, except what has expired or this broker does not take. Gives
     /// how many were left out. The client's channel must hold [`QUEUE`] and everything that [`Outbox::park`] gave back.
-    pub(super) fn open(&self, client: rumqttc::v5::AsyncClient, max_packet: Option<u32>) -> usize {
-        self.max_packet.store(max_packet.map_or(MAX_PACKET, |limit| MAX_PACKET.min(limit as usize)), Ordering::Relaxed);
+    pub(super) fn open(&self, client: Client, limits: Limits) -> usize {
+        let max_packet = limits.max_packet_size.map_or(MAX_PACKET, |limit| MAX_PACKET.min(limit as usize));
+        self.max_packet.store(max_packet, Ordering::Relaxed);
         let mut gate = self.lock();
         let Gate::Parked(parked) = &mut *gate else { return 0 };
         let all = parked.len();
-        let fit = std::mem::take(parked)
-            .into_iter()
-            .filter_map(|waiting| shorten(waiting.message, waiting.since.elapsed()))
-            .filter(|message| self.check_size(message).is_ok());
-        let sent = fit.filter(|message| convert::send(&client, message).is_ok()).count();
-        *gate = Gate::Open(client);
+        let mut open = Open { client, limits, queued: VecDeque::new() };
+        for waiting in std::mem::take(parked) {
+            let Some(message) = shorten(waiting.message, waiting.since.elapsed()) else { continue };
+            // What was shortened counts from now.
+            if let Err(error) = self.check_size(&message).and_then(|()| open.send(message, Instant::now())) {
+                tracing::debug!(%error, "a queued message was left out");
+            }
+        }
+        let sent = open.queued.len();
+        *gate = Gate::Open(open);
         self.queued.store(sent, Ordering::Relaxed);
         drop(gate);
         self.room.notify_waiters();
         all - sent
     }
 
-    /// The connection is gone: from now on messages are parked. Call [`Outbox::restore`] with what it still held.
-    pub(super) fn park(&self) {
+    /// The connection is gone: from now on messages are parked. Gives what the channel held; call [`Outbox::restore`]
+    /// with the messages themselves.
+    pub(super) fn park(&self) -> VecDeque<Queued> {
         let mut gate = self.lock();
-        if matches!(*gate, Gate::Open(_)) {
-            *gate = Gate::Parked(VecDeque::new());
-            self.queued.store(0, Ordering::Relaxed);
-        }
+        let Gate::Open(open) = &mut *gate else { return VecDeque::new() };
+        let queued = std::mem::take(&mut open.queued);
+        *gate = Gate::Parked(VecDeque::new());
+        self.queued.store(0, Ordering::Relaxed);
+        queued
     }
 
     /// Puts what a lost connection had not delivered before all that was published since.
@@ -150,7 +177,7 @@ impl Outbox {
     }
 
     fn check_size(&self, message: &Message) -> Result<(), BusError> {
-        let (size, limit) = (convert::packet_size(message), self.max_packet.load(Ordering::Relaxed));
+        let (size, limit) = (packet_size(message), self.max_packet.load(Ordering::Relaxed));
         if size <= limit {
             return Ok(());
         }
@@ -159,6 +186,18 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn send(&mut self, mut message: Message, since: Instant) -> Result<(), BusError> {
+        if message.retain && !self.limits.retain {
+            return Err(BusError::PublishRefused { topic: message.topic, reason: Reason::RetainNotSupported });
+        }
+        message.qos = message.qos.min(self.limits.max_qos);
+        self.client.send(&message)?;
+        self.queued.push_back(Queued { topic: message.topic, since });
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::routes::{Routes, Target};
 use super::subscription::Inlet;
-use super::{BusError, Message, Qos, topic};
+use super::{BusError, Message, Qos, Reason, topic};
 
 /// Filters in one packet. Ten thousand subscriptions take 40 round trips after a reconnect.
 const BATCH_FILTERS: usize = 256;
@@ -26,8 +26,8 @@ pub(super) enum Request {
     Unsubscribe(Vec<Arc<str>>),
 }
 
-/// The broker's answer to one filter: `Err` holds its reason in words.
-pub(super) type Answer = Result<(), String>;
+/// The broker's answer to one filter.
+pub(super) type Answer = Result<(), Reason>;
 
 /// Shared by the bus, its connection and every subscription.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ struct State {
     outstanding: Option<Outstanding>,
     next: u64,
     closed: bool,
+    /// The present broker takes no wildcards: filters with some are refused without asking.
+    plain_only: bool,
 }
 
 #[derive(Debug)]
@@ -119,7 +121,7 @@ impl Registry {
         if let Some(Outstanding::Subscribe(filters)) = &mut state.outstanding {
             let filters = std::mem::take(filters);
             state.outstanding = None;
-            let short = std::iter::repeat_with(|| Err("the broker gave no answer for it".to_owned()));
+            let short = std::iter::repeat_with(|| Err(Reason::ProtocolError));
             for ((filter, _), answer) in filters.iter().zip(answers.into_iter().chain(short)) {
                 state.answer(filter, answer);
             }
@@ -145,10 +147,12 @@ impl Registry {
         self.lock().outstanding.is_some()
     }
 
-    /// A connection begins, and the broker knows none of our filters: all are to be asked for again.
-    pub(super) fn renew(&self) {
+    /// A connection begins, and the broker knows none of our filters: all are to be asked for again. `wildcards` says
+    /// whether it takes filters with some.
+    pub(super) fn renew(&self, wildcards: bool) {
         let mut state = self.lock();
         let state = &mut *state;
+        state.plain_only = !wildcards;
         state.outstanding = None;
         state.dirty.clear();
         state.filters.retain(|_, filter| !filter.holders.is_empty());
@@ -238,7 +242,9 @@ impl State {
                 break;
             }
             self.dirty.pop_front();
-            if let Some(qos) = self.ask(&name) {
+            if wanted && self.plain_only && topic::has_wildcard(&name) {
+                self.turn_down(&name);
+            } else if let Some(qos) = self.ask(&name) {
                 subscribe.push((name, qos));
             } else if self.filters.remove(&name).is_some_and(|filter| filter.known) {
                 unsubscribe.push(name);
@@ -262,6 +268,15 @@ impl State {
         filter.known = true;
         filter.asked = filter.waiting.len();
         Some(filter.qos)
+    }
+
+    /// Answers in the broker's place, as asking would make it hang up.
+    fn turn_down(&mut self, name: &Arc<str>) {
+        self.ask(name);
+        if let Some(filter) = self.filters.get_mut(name) {
+            filter.known = false;
+        }
+        self.answer(name, Err(Reason::WildcardSubscriptionsNotSupported));
     }
 
     fn answer(&mut self, name: &Arc<str>, answer: Answer) {
@@ -315,7 +330,7 @@ mod tests {
         assert!(first[0].try_recv().unwrap().is_ok());
         assert!(second[0].try_recv().is_err() && third[0].try_recv().is_err(), "not asked for yet");
         assert_eq!(registry.request(), wants(&["b", "c", "a"]));
-        registry.subscribed([Ok(()), Err("not authorized".to_owned()), Ok(())]);
+        registry.subscribed([Ok(()), Err(Reason::NotAuthorized), Ok(())]);
         assert!(second[0].try_recv().unwrap().is_ok());
         assert!(matches!(second[1].try_recv().unwrap(), Err(BusError::SubscriptionRefused { .. })));
         assert!(third[0].try_recv().unwrap().is_ok());
@@ -367,11 +382,24 @@ mod tests {
         let (gone, _) = hold(&registry, &["b"]);
         registry.request();
         drop(gone);
-        registry.renew();
+        registry.renew(true);
         assert_eq!(registry.request(), wants(&["a"]));
         registry.subscribed([Ok(())]);
         assert!(answers[0].try_recv().unwrap().is_ok());
         assert_eq!(registry.request(), None);
+    }
+
+    #[test]
+    fn a_broker_without_wildcards_is_not_asked_for_some() {
+        let registry = Arc::new(Registry::default());
+        registry.renew(false);
+        let (_a, mut answers) = hold(&registry, &["a/+"]);
+        let (_b, _) = hold(&registry, &["b"]);
+        assert_eq!(registry.request(), wants(&["b"]));
+        let refused = answers[0].try_recv().unwrap();
+        let reason = Reason::WildcardSubscriptionsNotSupported;
+        assert!(matches!(refused, Err(BusError::SubscriptionRefused { reason: why, .. }) if why == reason));
+        assert_eq!(registry.lock().filters.len(), 1, "it is asked for no more");
     }
 
     #[test]

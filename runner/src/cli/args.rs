@@ -80,7 +80,10 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Services and folders")]
 pub(super) struct ServiceArgs {
-    /// `embedded`, `embedded://HOST:PORT`, `mqtt://[USER:PASSWORD@]HOST[:PORT]` or `mqtts://…`.
+    /// `embedded`, `embedded://HOST:PORT`, `mqtt://[USER:PASSWORD@]HOST[:PORT]` or `mqtts://…`; several brokers with
+    /// commas between them. Variables `PACKHORSE_MQTT__NAME` (and `mqtt:` in packhorse.yaml) say more: USER, PASSWORD or
+    /// PASSWORD_FILE, CA_FILE, CERT_FILE, KEY_FILE, TLS_SERVER_NAME, CLIENT_ID, VERSION (auto, 5, 3.1.1), SESSION (clean,
+    /// keep), KEEP_ALIVE.
     #[arg(long, env = "PACKHORSE_MQTT", value_name = "URL", hide_env_values = true)]
     pub mqtt: Option<String>,
     /// `embedded` or `embedded://HOST:PORT` (the tracker's), or trackers: `HOST:22122,…`.
@@ -274,7 +277,8 @@ pub(super) struct DeviceArgs {
     /// Where it stores what it gets and has what it serves.
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// The broker; `embedded` is not one here.
+    /// The broker, or several with commas between them; `embedded` is not one here. The client id is never the runner's:
+    /// `PACKHORSE_MQTT__CLIENT_ID` gets the device's id appended.
     #[arg(
         long,
         env = "PACKHORSE_MQTT",

@@ -113,6 +113,26 @@ const CODES: &[(&str, &str, &str)] = &[
         "set `maxmemory-policy noeviction` on it, or use --store embedded",
     ),
     (
+        "PH1030",
+        "the broker refuses the connection, or ended it with a reason",
+        "the message names the reason code of MQTT 5 and what to do about it",
+    ),
+    (
+        "PH1031",
+        "TLS with the broker fails",
+        "the message says whose certificate is wrong and why; ca_file, cert_file, key_file and tls_server_name are the settings",
+    ),
+    (
+        "PH1032",
+        "another client has our client id at the broker",
+        "give each client its own mqtt.client_id, or leave it out; then `packhorse resume`",
+    ),
+    (
+        "PH1034",
+        "the packets of the run do not fit the broker",
+        "set message_limit or packet_size lower, or raise the broker's maximum packet size; both numbers are in the message",
+    ),
+    (
         "PH2001",
         "a workflow file has problems",
         "each is listed with its place; `packhorse validate FILE` lists them again",
@@ -174,6 +194,16 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH5106", "this codec cannot move files that way", "`packhorse plugin inspect` tells what it can"),
     ("PH5107", "the transfer cannot begin", "the message says why"),
     ("PH5301", "no answer came in time", "set `wait` longer, or look whether the other end listens"),
+    (
+        "PH5110",
+        "the broker refuses publishes or a subscription",
+        "let the broker's access list allow the topic that the message names, then `packhorse resume`",
+    ),
+    (
+        "PH5111",
+        "the broker that serves now takes smaller packets than the transfer sends",
+        "raise its maximum packet size, or set message_limit lower in the workflow; both numbers are in the message",
+    ),
     ("PH5302", "a message was refused", "the message says by whom and why"),
     ("PH6001", "the codec trapped three times", "its last words are in the message; send them to its vendor"),
     ("PH6002", "the codec cannot be loaded or refuses the transfer", "its words are in the message"),

@@ -23,12 +23,15 @@ pub(super) async fn device(args: DeviceArgs, show: Show) -> Result<Exit, Stop> {
             .hint("give the broker of the running packhorse: --mqtt mqtt://127.0.0.1:1883"));
     }
     let given = crate::settings::Given { plugins: args.plugins.clone(), ..crate::settings::Given::default() };
-    let host = app::host(&super::load(given)?.plugins).await?;
+    let settings = super::load(given)?;
+    let host = app::host(&settings.plugins).await?;
     let codec = args.codec.clone();
     let plugin =
         tokio::task::spawn_blocking(move || host.load(&codec)).await.map_err(|error| Stop::bug(error.to_string()))?;
     let plugin = plugin.map_err(|error| Stop::usage("PH6006", chain(&error)))?;
-    let bus: Arc<dyn Bus> = Arc::new(app::connect(&args.mqtt).await?);
+    let mut access = settings.mqtt_access;
+    access.client_id = access.client_id.map(|runner| format!("{runner}-{}", args.id));
+    let bus: Arc<dyn Bus> = Arc::new(app::connect(&args.mqtt, &access).await?);
     let (told, notes) = mpsc::unbounded_channel();
     let pace = Pace::default();
     let devices = devices(&args, &plugin, &bus, &told, &pace)?;

@@ -98,6 +98,7 @@ fn start_log(verbose: u8) {
 fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop> {
     let given = crate::settings::Given {
         mqtt: args.mqtt.clone(),
+        mqtt_access: crate::settings::MqttAccess::default(),
         fastdfs: args.fastdfs.clone(),
         redis: args.redis.clone(),
         store: args.store.clone(),
@@ -108,7 +109,12 @@ fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop>
     load(given)
 }
 
-fn load(given: crate::settings::Given) -> Result<crate::settings::Settings, Stop> {
+fn load(mut given: crate::settings::Given) -> Result<crate::settings::Settings, Stop> {
+    // Names and values that are no text are nobody's settings.
+    let all =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    given.mqtt_access = crate::settings::MqttAccess::from_variables(all)
+        .map_err(|error| Stop::usage("PH1007", packhorse_core::failure::chain(&error)))?;
     let folder = std::env::current_dir()
         .map_err(|error| Stop::usage("PH1007", format!("there is no working folder: {error}")))?;
     crate::settings::Settings::load(given, &folder)

@@ -5,6 +5,7 @@ use crate::failpoint::Point;
 use packhorse_core::transfer::{Flow, Incoming, More, Outgoing, Qos as RouteQos, RouteError, Routes};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Seconds after which a piece of file that still lies at the broker is worth nothing: it has been sent again by then.
 const PIECE_EXPIRY: u32 = 60;
@@ -21,6 +22,11 @@ pub struct Channel {
     topics: HashMap<u16, Arc<str>>,
     /// What the bus had no room for, in order.
     waiting: VecDeque<Message>,
+    /// The topic with captures that was sent to last.
+    captured: Option<Arc<str>>,
+    /// The first message that the bus did not take, and why.
+    trouble: Option<BusError>,
+    since: Instant,
 }
 
 /// What an outgoing message is worth keeping for.
@@ -36,7 +42,16 @@ impl Channel {
     /// Binds the routes; `receives` is the flow of what arrives at this end.
     pub fn new(routes: Arc<Routes>, receives: Flow) -> Self {
         let filters = routes.subscriptions(receives).into_iter().map(|(route, _, _)| route).collect();
-        Self { routes, receives, filters, topics: HashMap::new(), waiting: VecDeque::new() }
+        Self {
+            routes,
+            receives,
+            filters,
+            topics: HashMap::new(),
+            waiting: VecDeque::new(),
+            captured: None,
+            trouble: None,
+            since: Instant::now(),
+        }
     }
 
     /// Subscribes to everything that this end receives. Waits for the broker without limit.
@@ -68,11 +83,20 @@ impl Channel {
             Point::LinkPublish.pass();
             match bus.publish(message.clone()) {
                 Err(BusError::Busy) => return,
-                Err(error) => tracing::debug!(%error, topic = %message.topic, "a message was not published"),
+                Err(error) => {
+                    tracing::debug!(%error, topic = %message.topic, "a message was not published");
+                    self.trouble.get_or_insert(error);
+                }
                 Ok(()) => Point::LinkPublished.pass(),
             }
             self.waiting.pop_front();
         }
+    }
+
+    /// Why what was sent does not go out: the bus did not take it, or the broker refuses it since this channel began.
+    pub fn trouble(&self, bus: &dyn Bus) -> Option<BusError> {
+        let topics = self.topics.values().chain(&self.captured);
+        self.trouble.clone().or_else(|| topics.into_iter().find_map(|topic| bus.refusal(topic, self.since)))
     }
 
     /// Whether messages wait for room on the bus.
@@ -116,6 +140,8 @@ impl Channel {
         let topic: Arc<str> = self.routes.topic(route, captures)?.into();
         if captures.is_empty() {
             self.topics.insert(route, Arc::clone(&topic));
+        } else {
+            self.captured = Some(Arc::clone(&topic));
         }
         Ok(topic)
     }

@@ -11,10 +11,11 @@ use super::codec::Codec;
 use super::machine::{Machine, Wish};
 use super::pull::Landing;
 use super::rejects::Rejects;
+use super::settle::still_fits;
 use super::source::Source;
 use super::spool::SpoolNote;
 use super::{Control, LinkNote};
-use crate::bus::{Bus, BusStatus, Delivery, Subscription};
+use crate::bus::{Bus, BusError, BusStatus, Delivery, Subscription};
 use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{
@@ -56,6 +57,10 @@ pub(super) struct Drive<M> {
     pub(super) rejects: Rejects,
     /// When the device was last heard in an earlier attempt: UTC in milliseconds since 1970.
     pub(super) heard_before: Option<u64>,
+    /// Bytes of the largest packet that this end sends with file bytes in it; 0 where it sends none.
+    pub(super) packet: u64,
+    /// The packet size cannot be another one in the next attempt.
+    pub(super) fixed: bool,
 }
 
 /// Microseconds since the transfer began.
@@ -99,7 +104,7 @@ impl<M: Machine> Drive<M> {
     ) -> Result<End, Failure> {
         let mut status = self.bus.status();
         let mut batch = Vec::with_capacity(BATCH);
-        self.connection(&mut status);
+        self.connection(&mut status)?;
         self.control(control);
         loop {
             if let Some(end) = self.act().await? {
@@ -109,16 +114,22 @@ impl<M: Machine> Drive<M> {
             self.tell(false);
             match self.woken(subscription, control, &mut status, &mut batch).await {
                 Woken::Deliveries => self.deliveries(&mut batch)?,
-                Woken::Ended => return Err(unsubscribed()),
+                Woken::Ended => return Err(unsubscribed(&self.bus.status().borrow())),
                 Woken::Spool(Some(SpoolNote::Durable(span))) => self.durable(span),
                 Woken::Spool(Some(SpoolNote::Failed(words))) => return Err(spool_failed(&words)),
                 Woken::Spool(None) => return Err(spool_failed("its writer is gone")),
                 Woken::Digests(made) => self.digests(made?),
                 Woken::Control => self.control(control),
                 Woken::Abandoned => self.machine.park(self.clock.now()),
-                Woken::Connection => self.connection(&mut status),
-                Woken::Room => self.channel.flush(self.bus.as_ref()),
-                Woken::Time => self.machine.handle_timeout(self.clock.now()),
+                Woken::Connection => self.connection(&mut status)?,
+                Woken::Room => {
+                    self.channel.flush(self.bus.as_ref());
+                    self.untroubled()?;
+                }
+                Woken::Time => {
+                    self.untroubled()?;
+                    self.machine.handle_timeout(self.clock.now());
+                }
             }
         }
     }
@@ -307,9 +318,26 @@ impl<M: Machine> Drive<M> {
         }
     }
 
-    fn connection(&mut self, status: &mut watch::Receiver<BusStatus>) {
-        let up = matches!(&*status.borrow_and_update(), BusStatus::Connected { .. });
+    fn connection(&mut self, status: &mut watch::Receiver<BusStatus>) -> Result<(), Failure> {
+        let (up, limits) = {
+            let status = status.borrow_and_update();
+            if let BusStatus::GivenUp(error) = &*status {
+                return Err(error.failure());
+            }
+            (status.is_connected(), status.limits())
+        };
+        still_fits(self.packet, limits.and_then(|limits| limits.max_packet_size), self.fixed)?;
         self.machine.handle_connection(up, self.clock.now());
+        Ok(())
+    }
+
+    /// Fails where what is sent cannot arrive: silence would be taken for a bad link otherwise, and filled with resends.
+    fn untroubled(&self) -> Result<(), Failure> {
+        match self.channel.trouble(self.bus.as_ref()) {
+            None => Ok(()),
+            Some(BusError::Closed) => Err(unsubscribed(&self.bus.status().borrow())),
+            Some(error) => Err(error.failure()),
+        }
     }
 
     fn checkpoint(&mut self) -> Result<(), Failure> {
@@ -374,7 +402,10 @@ fn ours(words: &str) -> Failure {
     Failure::new("PH9002", Class::Bug, words)
 }
 
-fn unsubscribed() -> Failure {
+fn unsubscribed(status: &BusStatus) -> Failure {
+    if let BusStatus::GivenUp(error) = status {
+        return error.failure();
+    }
     let hint = "the broker refused the device's topics after a reconnect, or the program is closing; check the broker's access list";
     Failure::new("PH5103", Class::Transient, "the subscription to the device's topics has ended").hint(hint)
 }

@@ -25,7 +25,7 @@ mod turns;
 pub use channel::{Channel, Worth, wire_bytes};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
 pub use rejects::Rejected;
-pub use settle::{MESSAGE_LIMIT, Settled, payload, settle};
+pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 
 use crate::blob::{BlobStore, Contents};

@@ -5,10 +5,10 @@ use super::drive::{Clock, Drive, End};
 use super::machine::Machine;
 use super::pull::Landing;
 use super::rejects::Rejects;
-use super::settle::settle;
+use super::settle::{packet, settle};
 use super::source::{Source, unreadable};
 use super::{Channel, Control, Link};
-use crate::bus::{BusError, BusStatus, Subscription};
+use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
 use packhorse_core::effect::{Confirmed, Traffic, TransferReport, TransferRequest, TransferTask};
@@ -129,6 +129,8 @@ struct Started {
     codec: Codec,
     channel: Channel,
     subscription: Subscription,
+    /// Of this end's packets, and whether it can be another one in the next attempt.
+    packet: (u64, bool),
 }
 
 impl Link {
@@ -173,7 +175,7 @@ impl Link {
         let clock = Clock::start();
         let machine =
             Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription);
+        let parts = (started.codec, started.channel, started.subscription, started.packet);
         let (end, machine) = self.drive(order, machine, parts, (Some(source), None), clock).await;
         let traffic = machine.machine.traffic();
         *spent = traffic;
@@ -210,7 +212,7 @@ impl Link {
         let clock = Clock::start();
         let machine =
             Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription);
+        let parts = (started.codec, started.channel, started.subscription, started.packet);
         let (end, drive) = self.drive(order, machine, parts, (None, Some(landing)), clock).await;
         let traffic = drive.machine.traffic();
         *spent = traffic;
@@ -274,7 +276,7 @@ impl Link {
         }
         let clock = Clock::start();
         let machine = Verify::new(started.plan, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription);
+        let parts = (started.codec, started.channel, started.subscription, started.packet);
         let (end, drive) = self.drive(order, machine, parts, (None, None), clock).await;
         let traffic = drive.machine.traffic();
         *spent = traffic;
@@ -320,7 +322,10 @@ impl Link {
             _ = order.control.wait_for(|control| *control != Control::Go) => return Ok(None),
         };
         let subscription = subscribed.map_err(|error| unsubscribed(&error))?;
-        Ok(Some(Started { mode, plan, checkpoint, codec, channel, subscription }))
+        let sends = matches!(order.request.task, TransferTask::Push { .. });
+        let packet = if sends { packet(&mode, packet_size, topic) } else { 0 };
+        let fixed = mode.grid || order.request.packet_size.is_some();
+        Ok(Some(Started { mode, plan, checkpoint, codec, channel, subscription, packet: (packet, fixed) }))
     }
 
     /// The checkpoint of an earlier attempt, with what the spool holds by now.
@@ -339,7 +344,7 @@ impl Link {
         &self,
         order: &mut Order,
         machine: M,
-        (codec, channel, mut subscription): (Codec, Channel, Subscription),
+        (codec, channel, mut subscription, (packet, fixed)): (Codec, Channel, Subscription, (u64, bool)),
         (source, landing): (Option<Source>, Option<Landing>),
         clock: Clock,
     ) -> (Result<End, Failure>, Drive<M>) {
@@ -356,16 +361,15 @@ impl Link {
             told: None,
             rejects: Rejects::default(),
             heard_before: order.checkpoint.as_deref().and_then(Kept::read).and_then(|kept| kept.heard),
+            packet,
+            fixed,
         };
         let end = drive.run(&mut subscription, &mut order.control).await;
         (end, drive)
     }
 
     fn broker_limit(&self) -> Option<u32> {
-        match &*self.bus.status().borrow() {
-            BusStatus::Connected { max_packet_size, .. } => *max_packet_size,
-            _ => None,
-        }
+        self.bus.status().borrow().limits().and_then(|limits| limits.max_packet_size)
     }
 }
 
@@ -444,6 +448,7 @@ fn unplanned(error: &core::TransferError) -> Failure {
 }
 
 fn unsubscribed(error: &BusError) -> Failure {
-    Failure::new("PH5103", Class::Transient, format!("cannot subscribe to the device's topics: {}", chain(error)))
-        .hint("check that the broker's access list lets this user subscribe to them")
+    let words = format!("cannot subscribe to the device's topics: {}", chain(error));
+    let hint = error.advice().unwrap_or("check that the broker's access list lets this user subscribe to them");
+    Failure::new("PH5103", error.class(), words).hint(hint)
 }

@@ -41,6 +41,21 @@ pub fn settle(request: &TransferRequest, mode: &Mode, topic: usize, broker: Opti
     Ok(Settled { packet_size, window: window(request, mode)?, message_limit })
 }
 
+/// Bytes of the whole MQTT packet that carries `piece` bytes of file, at most.
+pub fn packet(mode: &Mode, piece: u32, topic: usize) -> u64 {
+    payload(mode, piece) + u64::from(PUBLISH_OVERHEAD) + topic as u64
+}
+
+/// Whether packets of a running transfer fit the broker that serves it now; `fixed` where the next attempt cannot choose
+/// smaller ones.
+pub fn still_fits(packet: u64, limit: Option<u32>, fixed: bool) -> Result<(), Failure> {
+    let Some(limit) = limit.filter(|limit| packet > u64::from(*limit)) else { return Ok(()) };
+    let words = format!("the transfer sends packets of {packet} bytes, but the broker takes at most {limit} bytes");
+    let class = if fixed { Class::Operator } else { Class::Transient };
+    Err(Failure::new("PH5111", class, words)
+        .hint(format!("raise the broker's maximum packet size to {packet} or more, or set message_limit lower")))
+}
+
 /// Payload bytes of a packet that carries `piece` bytes of file.
 pub fn payload(mode: &Mode, piece: u32) -> u64 {
     let grown = (u64::from(piece) * u64::from(mode.overhead_per_mille.max(1000))).div_ceil(1000);
@@ -157,6 +172,18 @@ mod tests {
         assert!(message.contains("65") && message.contains("64"), "{message}");
         let message = refused(TransferRequest { message_limit: Some(100), ..request() }, None);
         assert!(message.contains("100"), "{message}");
+    }
+
+    #[test]
+    fn a_running_transfer_is_told_both_numbers_when_the_broker_became_smaller() {
+        let whole = packet(&mode(), 640, 20);
+        assert_eq!(whole, payload(&mode(), 640) + 35);
+        assert!(still_fits(whole, None, true).is_ok() && still_fits(whole, Some(2000), true).is_ok());
+        for (fixed, class) in [(true, Class::Operator), (false, Class::Transient)] {
+            let failure = still_fits(whole, Some(600), fixed).unwrap_err();
+            assert!(failure.message.contains("600") && failure.message.contains(&whole.to_string()), "{failure:?}");
+            assert_eq!(failure.class, class);
+        }
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub enum SettingError {
     Address { what: &'static str, text: String, expected: &'static str },
     #[error("`--store redis` keeps the journal on the Redis server that `--redis URL` names, and none is named")]
     NoRedis,
+    #[error("{name}: {message}")]
+    Variable { name: String, message: String },
+    #[error("the settings of MQTT: {0}")]
+    Mqtt(String),
     #[error("cannot read {path}")]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{path}: {message}")]
@@ -29,7 +33,7 @@ pub enum SettingError {
 pub enum MqttAt {
     /// Ours, listening here.
     Embedded(SocketAddr),
-    /// Somebody's: `mqtt://` or `mqtts://`.
+    /// Somebody's: `mqtt://` or `mqtts://`, several with commas between them.
     Url(String),
 }
 
@@ -43,15 +47,16 @@ pub enum FastdfsAt {
 }
 
 impl MqttAt {
-    /// Reads `embedded`, `embedded://HOST:PORT` or a URL.
+    /// Reads `embedded`, `embedded://HOST:PORT`, or URLs with commas between them.
     pub fn parse(text: &str) -> Result<Self, SettingError> {
         if let Some(address) = embedded(text, MQTT_PORT)? {
             return Ok(Self::Embedded(address));
         }
-        if text.starts_with("mqtt://") || text.starts_with("mqtts://") {
+        let is_url = |url: &str| url.trim().starts_with("mqtt://") || url.trim().starts_with("mqtts://");
+        if text.split(',').all(is_url) {
             return Ok(Self::Url(text.to_owned()));
         }
-        let expected = "expected `embedded`, `embedded://HOST:PORT`, `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`";
+        let expected = "expected `embedded`, `embedded://HOST:PORT`, or one or more of `mqtt://HOST[:PORT]` and `mqtts://HOST[:PORT]` with commas between them";
         Err(SettingError::Address { what: "MQTT address", text: without_password(text), expected })
     }
 }
@@ -91,8 +96,12 @@ pub fn listen(text: &str) -> Result<SocketAddr, SettingError> {
     text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(wrong)
 }
 
-/// A URL as it may be shown.
-pub fn without_password(url: &str) -> String {
+/// URLs with commas between them as they may be shown.
+pub fn without_password(urls: &str) -> String {
+    urls.split(',').map(one_without_password).collect::<Vec<_>>().join(",")
+}
+
+fn one_without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     match rest.rsplit_once('@') {
         Some((user, host)) => format!("{scheme}://{}:***@{host}", user.split(':').next().unwrap_or_default()),
@@ -110,7 +119,10 @@ mod tests {
         assert_eq!(MqttAt::parse("embedded://127.0.0.1:0").unwrap(), MqttAt::Embedded("127.0.0.1:0".parse().unwrap()));
         let trackers = FastdfsAt::parse("a:22122, b:22122").unwrap();
         assert_eq!(trackers, FastdfsAt::Trackers(vec!["a:22122".into(), "b:22122".into()]));
-        for bad in ["", "broker:1883", "http://x", "embedded://", "embedded://nowhere"] {
+        let two = "mqtt://u:secret@a:1,mqtts://b";
+        assert_eq!(MqttAt::parse(two).unwrap(), MqttAt::Url(two.to_owned()));
+        assert_eq!(without_password(two), "mqtt://u:***@a:1,mqtts://b");
+        for bad in ["", "broker:1883", "http://x", "embedded://", "embedded://nowhere", "mqtt://a,b"] {
             assert!(MqttAt::parse(bad).is_err(), "{bad}");
         }
         for bad in ["", "a", "a:b", "a:0", ":22122"] {

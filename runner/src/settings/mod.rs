@@ -1,11 +1,13 @@
 //! Where things are: flags over `PACKHORSE_*` variables over `packhorse.yaml` over defaults, each value parsed once.
 
 mod address;
+mod mqtt;
 mod redis;
 mod store;
 mod value;
 
 pub use address::{FastdfsAt, MqttAt, STORAGE_PORT, SettingError, TRACKER_PORT, listen, without_password};
+pub use mqtt::{KeepAlive, MqttAccess, MqttSession, MqttVersion};
 
 pub use redis::{RedisAt, RedisServer};
 pub use store::{StoreKind, StoreSettings};
@@ -27,6 +29,8 @@ pub const FILE: &str = "packhorse.yaml";
 pub struct Given {
     /// `--mqtt`.
     pub mqtt: Option<String>,
+    /// `PACKHORSE_MQTT__…`.
+    pub mqtt_access: MqttAccess,
     /// `--fastdfs`.
     pub fastdfs: Option<String>,
     /// `--redis`.
@@ -46,6 +50,8 @@ pub struct Given {
 pub struct Settings {
     /// The broker.
     pub mqtt: MqttAt,
+    /// How to reach it.
+    pub mqtt_access: MqttAccess,
     /// The file store.
     pub fastdfs: FastdfsAt,
     /// The keys of workflows.
@@ -66,7 +72,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    mqtt: Option<String>,
+    mqtt: Option<mqtt::Written>,
     fastdfs: Option<String>,
     redis: Option<serde_yaml::Value>,
     store: Option<serde_yaml::Value>,
@@ -94,8 +100,16 @@ impl Settings {
         if store.kind == StoreKind::Redis && redis == RedisAt::Embedded {
             return Err(SettingError::NoRedis);
         }
+        let written = file.mqtt.unwrap_or_default();
+        if written.holds_password() {
+            warn_if_open(&base.join(FILE));
+        }
+        let written = written.based(&base);
+        let mqtt_access = given.mqtt_access.over(written.access);
+        mqtt_access.check()?;
         Ok(Self {
-            mqtt: MqttAt::parse(given.mqtt.or(file.mqtt).as_deref().unwrap_or("embedded"))?,
+            mqtt: MqttAt::parse(given.mqtt.or(written.urls).as_deref().unwrap_or("embedded"))?,
+            mqtt_access,
             fastdfs: FastdfsAt::parse(given.fastdfs.or(file.fastdfs).as_deref().unwrap_or("embedded"))?,
             redis,
             store,
@@ -104,6 +118,14 @@ impl Settings {
             plugins: path(given.plugins, file.plugins, "plugins"),
             workflows: path(given.workflows, file.workflows, "workflows"),
         })
+    }
+}
+
+/// Says so, when a settings file with a password can be read by others.
+fn warn_if_open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if std::fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o004 != 0) {
+        tracing::warn!(path = %path.display(), "a password stands in a settings file that every user of this machine can read: chmod o-r it, or use password_file");
     }
 }
 

@@ -1,7 +1,9 @@
 //! The broker: reached, its limits, and how long a question and its answer take through it.
 
 use super::{Finding, judge};
+use crate::app::bus_settings;
 use crate::bus::{Bus, BusStatus, Message, Qos, RumqttcBus, Settings as BusSettings, Subscription};
+use crate::settings::MqttAccess;
 use packhorse_core::failure::chain;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,12 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Limit of anything else.
 const SOON: Duration = Duration::from_secs(3);
 
-pub(super) async fn look(url: &str, findings: &mut Vec<Finding>) {
+pub(super) async fn look(url: &str, access: &MqttAccess, findings: &mut Vec<Finding>) {
+    // Under names of our own: the runner's own session is left alone.
+    let access = MqttAccess { client_id: None, session: None, ..access.clone() };
     let shown = crate::settings::without_password(url);
     let advice =
         "start the broker, or look at its address, user, password and certificates; `--mqtt` names another one";
     let began = Instant::now();
-    let (asking, answering) = match (connect(url).await, connect(url).await) {
+    let (asking, answering) = match (connect(url, &access).await, connect(url, &access).await) {
         (Ok(asking), Ok(answering)) => (asking, answering),
         (Err(words), _) | (_, Err(words)) => {
             findings.push(Finding::unreachable("broker", "PH8010", format!("{shown}: {words}"), advice));
@@ -31,8 +35,8 @@ pub(super) async fn look(url: &str, findings: &mut Vec<Finding>) {
     let took = began.elapsed().as_secs_f64() * 1e3;
     findings
         .push(Finding::ok("broker", format!("{shown} answers{version} (two connections and a look in {took:.0} ms)")));
-    if let BusStatus::Connected { max_packet_size, receive_max, session_present, .. } = *asking.status().borrow() {
-        findings.push(judge::limits(max_packet_size, receive_max, session_present));
+    if let BusStatus::Connected { limits, session_present, .. } = &*asking.status().borrow() {
+        findings.push(judge::limits(limits.max_packet_size, limits.receive_max, *session_present));
     }
     match timeout(PATIENCE + SOON, ping_pong(&asking, &answering)).await {
         Ok(Ok(times)) if !times.is_empty() => {
@@ -46,8 +50,8 @@ pub(super) async fn look(url: &str, findings: &mut Vec<Finding>) {
     answering.close().await;
 }
 
-async fn connect(url: &str) -> Result<RumqttcBus, String> {
-    let mut settings = BusSettings::parse(url).map_err(|error| chain(&error))?;
+async fn connect(url: &str, access: &MqttAccess) -> Result<RumqttcBus, String> {
+    let mut settings = bus_settings(url, access).map_err(|stop| stop.failure.message)?;
     (settings.attempt_timeout, settings.connect_timeout) = (SOON, SOON);
     RumqttcBus::connect(settings).await.map_err(|error| chain(&error))
 }
@@ -64,7 +68,7 @@ async fn network(url: &str) -> Option<Duration> {
     let mut times = Vec::new();
     for _ in 0..3 {
         let began = Instant::now();
-        timeout(SOON, tokio::net::TcpStream::connect(settings.address())).await.ok()?.ok()?;
+        timeout(SOON, tokio::net::TcpStream::connect(settings.servers.first()?.address())).await.ok()?.ok()?;
         times.push(began.elapsed());
     }
     Some(judge::median(times))

@@ -22,7 +22,7 @@ pub async fn doctor(settings: &Settings) -> Vec<Finding> {
     let place = place::look(settings, &mut findings).await;
     let services = services::find(settings, &place, &mut findings).await;
     if let Some(mqtt) = &services.mqtt {
-        broker::look(mqtt, &mut findings).await;
+        broker::look(mqtt, &settings.mqtt_access, &mut findings).await;
     }
     if let Some(trackers) = &services.trackers {
         files::look(trackers, &mut findings).await;

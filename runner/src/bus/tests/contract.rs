@@ -4,39 +4,52 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{Bus, BusError, BusStatus, MemoryBus, Message, Properties, Qos};
-use super::{broker, connect, next, payload};
+use super::super::{Bus, BusError, BusStatus, MemoryBus, Message, Properties, Qos, RumqttcBus, Settings, Version};
+use super::{broker, next, payload, settings};
 
-/// Two clients of one broker: the first speaks, the second listens.
+/// Two clients of one broker: the first speaks, the second listens. The rules of the second list need MQTT 5.
 macro_rules! contract {
-    ($($rule:ident)*) => {
+    ({ $($rule:ident)* } { $($five:ident)* }) => {
         mod memory {
-            $(#[tokio::test]
-            async fn $rule() {
-                let bus = super::MemoryBus::new();
-                super::$rule(&bus, &bus.clone()).await;
-            })*
+            contract! { memory $($rule)* $($five)* }
         }
         mod rumqttc {
-            $(#[tokio::test]
-            async fn $rule() {
-                let broker = super::broker().await;
-                let (speaker, listener) = (super::connect(broker.addr).await, super::connect(broker.addr).await);
-                super::$rule(&speaker, &listener).await;
-                broker.shutdown().await;
-            })*
+            contract! { Five $($rule)* $($five)* }
         }
+        mod older {
+            contract! { Three $($rule)* }
+        }
+    };
+    (memory $($rule:ident)*) => {
+        $(#[tokio::test]
+        async fn $rule() {
+            let bus = super::MemoryBus::new();
+            super::$rule(&bus, &bus.clone()).await;
+        })*
+    };
+    ($version:ident $($rule:ident)*) => {
+        $(#[tokio::test]
+        async fn $rule() {
+            let broker = super::broker().await;
+            let one = async || {
+                let settings = super::Settings { version: super::Version::$version, ..super::settings(broker.addr) };
+                super::RumqttcBus::connect(settings).await.unwrap()
+            };
+            let (speaker, listener) = (one().await, one().await);
+            super::$rule(&speaker, &listener).await;
+            broker.shutdown().await;
+        })*
     };
 }
 
 contract! {
+    {
     messages_arrive_whole
     wildcards_match_as_the_standard_says
     several_filters_feed_one_queue_in_order
     retained_messages_greet_new_subscriptions
     order_holds_within_a_topic
     the_lower_qos_wins
-    properties_travel
     a_dropped_subscription_hears_nothing_and_others_go_on
     a_cancelled_subscribe_leaves_nothing_behind
     overflow_drops_the_newest_and_counts
@@ -44,6 +57,8 @@ contract! {
     batches_are_taken_at_once
     a_closed_bus_refuses_and_ends_subscriptions
     closing_sends_what_is_queued
+    }
+    { properties_travel }
 }
 
 async fn messages_arrive_whole(speaker: &dyn Bus, listener: &dyn Bus) {

@@ -39,10 +39,8 @@ async fn it_announces_its_packet_limit_and_keeps_no_session() {
     let broker = broker().await;
     let bus = connect(broker.addr).await;
     let status = bus.status().borrow().clone();
-    let BusStatus::Connected { max_packet_size, session_present, generation, .. } = status else {
-        panic!("{status:?}")
-    };
-    assert_eq!((max_packet_size, session_present, generation), (Some(1 << 20), false, 1));
+    let BusStatus::Connected { limits, session_present, generation, .. } = status else { panic!("{status:?}") };
+    assert_eq!((limits.max_packet_size, session_present, generation), (Some(1 << 20), false, 1));
     broker.shutdown().await;
 }
 

@@ -19,6 +19,20 @@ pub(super) enum Manner {
     OnlyPings,
     /// CONNACK, then DISCONNECT with this reason code.
     Disconnect(u8),
+    /// CONNACK, then DISCONNECT "server moved" with a reference to 127.0.0.1 and this port.
+    Moved(u16),
+    /// MQTT 5 is refused as a broker of 3.1.1 refuses it; 3.1.1 is served like `Acknowledge`, subscriptions are granted.
+    Old,
+    /// As `Old`, but MQTT 5 is answered by the end.
+    OldAndRude,
+    /// CONNACK with these property bytes, then as `Acknowledge`; every SUBSCRIBE is granted.
+    Limits(&'static [u8]),
+    /// CONNACK; PUBLISH of QoS 1 is answered with this reason code.
+    PubAck(u8),
+    /// CONNACK; SUBSCRIBE of one filter is granted, UNSUBSCRIBE answered with this reason code.
+    UnsubAck(u8),
+    /// CONNACK with a keep-alive of a second and a receive maximum of 2; of publishes only the second is acknowledged.
+    SkipFirst,
     /// CONNACK with a keep-alive of a second, then nothing is even read.
     Deaf,
     /// CONNACK; PUBLISH is answered by the end.
@@ -72,16 +86,36 @@ impl Drop for Fake {
 }
 
 async fn serve(mut stream: TcpStream, manner: Manner, notes: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
-    read_packet(&mut stream).await?;
+    let (_, connect) = read_packet(&mut stream).await?;
+    // After the protocol's name: length 2, `MQTT`.
+    let version = connect[6];
     match manner {
+        Manner::Old if version == 5 => return stream.write_all(&[0x20, 2, 0, 1]).await,
+        Manner::OldAndRude if version == 5 => return Ok(()),
+        Manner::Old | Manner::OldAndRude => stream.write_all(&[0x20, 2, 0, 0]).await?,
+        Manner::Limits(properties) => {
+            let length = u8::try_from(properties.len()).unwrap();
+            stream.write_all(&[&[0x20, 3 + length, 0, 0, length], properties].concat()).await?;
+        }
+        Manner::Moved(port) => {
+            let place = format!("127.0.0.1:{port}");
+            let length = u8::try_from(place.len()).unwrap();
+            let head = [0x20, 3, 0, 0, 0, 0xe0, 5 + length, 0x9d, 3 + length, 0x1c, 0, length];
+            stream.write_all(&[&head, place.as_bytes()].concat()).await?;
+        }
         Manner::Refuse(code) => return stream.write_all(&[0x20, 3, 0, code, 0]).await,
         Manner::Garbage => return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await,
         Manner::Silent | Manner::Deaf => stream.write_all(&[0x20, 6, 0, 0, 3, 0x13, 0, 1]).await?,
-        Manner::OnlyPings => stream.write_all(&[0x20, 9, 0, 0, 6, 0x13, 0, 1, 0x21, 0, 2]).await?,
+        Manner::OnlyPings | Manner::SkipFirst => stream.write_all(&[0x20, 9, 0, 0, 6, 0x13, 0, 1, 0x21, 0, 2]).await?,
         Manner::Disconnect(code) => {
             stream.write_all(&[0x20, 3, 0, 0, 0, 0xe0, 2, code, 0]).await?;
         }
-        Manner::Subscribe(_) | Manner::HangUpAfterSubscribe | Manner::HangUpAtPublish | Manner::Acknowledge => {
+        Manner::Subscribe(_)
+        | Manner::PubAck(_)
+        | Manner::UnsubAck(_)
+        | Manner::HangUpAfterSubscribe
+        | Manner::HangUpAtPublish
+        | Manner::Acknowledge => {
             stream.write_all(&[0x20, 3, 0, 0, 0]).await?;
         }
         Manner::Mute => {}
@@ -92,14 +126,36 @@ async fn serve(mut stream: TcpStream, manner: Manner, notes: Arc<Mutex<Vec<Strin
     loop {
         let (kind, body) = read_packet(&mut stream).await?;
         match (manner, kind) {
-            (Manner::OnlyPings | Manner::Acknowledge, 0xc0) => stream.write_all(&[0xd0, 0]).await?,
+            (Manner::Silent, 0xc0) => {}
+            (_, 0xc0) => stream.write_all(&[0xd0, 0]).await?,
+            (Manner::UnsubAck(_) | Manner::Limits(_), 0x82) => {
+                stream.write_all(&[0x90, 4, body[0], body[1], 0, 1]).await?;
+            }
+            (Manner::Old | Manner::OldAndRude, 0x82) => stream.write_all(&[0x90, 3, body[0], body[1], 1]).await?,
+            (Manner::UnsubAck(code), 0xa2) => stream.write_all(&[0xb0, 4, body[0], body[1], 0, code]).await?,
+            (Manner::PubAck(code), 0x32) => {
+                let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                stream.write_all(&[0x40, 4, body[id], body[id + 1], code, 0]).await?;
+            }
+            (Manner::SkipFirst, 0x32) => {
+                let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                if body[id + 1] == 2 {
+                    stream.write_all(&[0x40, 2, 0, 2]).await?;
+                }
+            }
+            (Manner::Limits(_), 0x30) => {
+                let after_topic = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                let text = String::from_utf8_lossy(&body[after_topic + 1..]).into_owned();
+                notes.lock().unwrap().push(text);
+            }
             (Manner::Subscribe(code), 0x82) => stream.write_all(&[0x90, 4, body[0], body[1], 0, code]).await?,
             (Manner::HangUpAtPublish, 0x32) => return Ok(()),
-            (Manner::Acknowledge, 0x32) => {
+            (Manner::Acknowledge | Manner::Old | Manner::OldAndRude | Manner::Limits(_), 0x32) => {
                 let after_topic = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
                 stream.write_all(&[0x40, 2, body[after_topic], body[after_topic + 1]]).await?;
-                // Packet id, no properties, then the payload.
-                let text = String::from_utf8_lossy(&body[after_topic + 3..]).into_owned();
+                // Packet id, in MQTT 5 the length of no properties, then the payload.
+                let start = after_topic + if version == 5 { 3 } else { 2 };
+                let text = String::from_utf8_lossy(&body[start..]).into_owned();
                 notes.lock().unwrap().push(text);
             }
             (Manner::HangUpAfterSubscribe, 0x82) => {

@@ -1,6 +1,8 @@
 //! The room as a whole, on real sockets: one contract for every bus, broken connections, the embedded broker.
 
 mod broken;
+mod brokers;
+mod codes;
 mod contract;
 mod embedded;
 mod fake;

@@ -3,8 +3,9 @@
 use super::World;
 use crate::bus::{BusError, Message, Qos};
 use packhorse_core::effect::{MessageReply, MqttRequest, Outcome, PublishRequest, Reply};
-use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::Qos as RouteQos;
+use std::time::Instant;
 
 impl World {
     /// Queues the message; waits while the bus is full. What the broker does with it is not known (QoS 1 is one hop).
@@ -21,7 +22,8 @@ impl World {
 
     /// Subscribes to the answer's topic, asks, and takes the first message that comes after that.
     pub(super) async fn request(&self, request: MqttRequest) -> Outcome {
-        let topic = request.reply_topic.clone();
+        let (topic, question) = (request.reply_topic.clone(), request.publish.topic.clone());
+        let asked = Instant::now();
         let answered = tokio::time::timeout(request.wait, async {
             let mut answers = self.bus.subscribe(&topic, Qos::AtLeastOnce).await.map_err(|error| refused(&error))?;
             self.publish(request.publish).await?;
@@ -40,6 +42,9 @@ impl World {
                 Ok(Reply::Message(MessageReply { topic: answer.topic.to_string(), payload: answer.payload.to_vec() }))
             }
             Err(_) => {
+                if let Some(error) = self.bus.refusal(&question, asked) {
+                    return Err(refused(&error));
+                }
                 let message = format!("no answer on {topic} within {:?}", request.wait);
                 Err(Failure::new("PH5301", Class::Transient, message)
                     .hint("set `wait` longer, or look whether the other end listens"))
@@ -58,6 +63,5 @@ fn message(request: PublishRequest) -> Message {
 }
 
 fn refused(error: &BusError) -> Failure {
-    let class = if matches!(error, BusError::Closed | BusError::Busy) { Class::Transient } else { Class::Permanent };
-    Failure::new("PH5302", class, chain(error))
+    error.failure()
 }
