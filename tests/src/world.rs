@@ -73,6 +73,11 @@ impl World {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).current_dir(self.folder()).env("NO_COLOR", "1").env("XDG_CACHE_HOME", cache(&self.program));
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if name.starts_with("PACKHORSE_MQTT__") {
+                command.env_remove(name);
+            }
+        }
         for name in ["MQTT", "FASTDFS", "REDIS", "STORE", "DATA", "PLUGINS", "WORKFLOWS", "LOG"] {
             command.env_remove(format!("PACKHORSE_{name}"));
         }
