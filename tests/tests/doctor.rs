@@ -4,6 +4,7 @@ use packhorse_tests::World;
 use packhorse_tests::alone;
 use packhorse_tests::client::Stranger;
 use packhorse_tests::mosquitto::{Mosquitto, Options};
+use packhorse_tests::redis::Redis;
 use packhorse_tests::world::workflow;
 use serde_json::Value;
 use std::net::TcpListener;
@@ -140,6 +141,24 @@ fn a_file_store_elsewhere_is_used_and_left_empty() {
     // Its topics are gone with it.
     let listener = Stranger::connect(&services.broker, &["packhorse/doctor/#"]);
     assert_eq!(listener.hear(Duration::from_millis(300)), None);
+}
+
+#[test]
+fn what_a_redis_server_keeps_and_throws_away_is_told() {
+    let world = World::new();
+    let server = Redis::durable();
+    let report = doctor(&world, 0, &["--redis", &server.url()]);
+    one(&report, "redis", "ok", &["noeviction", "append-only file"]);
+    one(&report, "redis delay", "ok", &["written, read and deleted", "median of 20"]);
+    assert_eq!(server.tell(&["DBSIZE"]), ":0", "nothing stays");
+    server.tell(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let report = doctor(&world, 0, &["--redis", &server.url()]);
+    one(&report, "redis", "warning", &["allkeys-lru", "PH8018"]);
+    let report = doctor(&world, 1, &["--redis", &server.url(), "--store", "redis"]);
+    one(&report, "redis", "failure", &["allkeys-lru", "noeviction"]);
+    let dead = format!("redis://{}", dead());
+    let report = doctor(&world, 69, &["--redis", &dead]);
+    one(&report, "redis", "failure", &[&dead, "PH8017"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use packhorse_tests::child::Child;
 use packhorse_tests::mosquitto::Mosquitto;
+use packhorse_tests::redis::Redis;
 use packhorse_tests::world::workflow;
 use packhorse_tests::{World, count, files};
 use serde_json::{Value, json};
@@ -40,8 +41,12 @@ impl Stack for Embedded {
     }
 }
 
-/// mosquitto and the FastDFS server as processes of their own.
+/// mosquitto, the FastDFS server and Redis as processes of their own.
 struct Servers {
+    name: &'static str,
+    /// What Redis is for.
+    more: Vec<String>,
+    _redis: Redis,
     broker: Mosquitto,
     tracker: String,
     _home: World,
@@ -49,23 +54,34 @@ struct Servers {
 }
 
 impl Servers {
-    fn start() -> Self {
+    fn start(name: &'static str, store: &[&str]) -> Self {
+        let redis = Redis::durable();
+        let more = ["--redis".to_owned(), redis.url()].into_iter().chain(store.iter().map(|&word| word.to_owned()));
         let home = World::new();
         let (server, tracker) = fastdfs(&home, &home.path("fastdfs").display().to_string());
-        Self { broker: Mosquitto::plain(), tracker, _home: home, _fastdfs: server }
+        Self {
+            name,
+            more: more.collect(),
+            _redis: redis,
+            broker: Mosquitto::plain(),
+            tracker,
+            _home: home,
+            _fastdfs: server,
+        }
     }
 }
 
 impl Stack for Servers {
     fn name(&self) -> &'static str {
-        "mosquitto + fastdfs"
+        self.name
     }
 
     fn run(&self, world: &World, name: &str, more: &[&str]) -> (Child, String) {
         let (data, file, url) =
             (world.data().display().to_string(), workflow(name).display().to_string(), self.broker.url());
         let at = ["run", &file, "-o", "json", "--mqtt", &url, "--fastdfs", &self.tracker, "--data", &data];
-        (world.start(&[&at[..], more].concat()), url)
+        let own: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        (world.start(&[&at[..], &own, more].concat()), url)
     }
 
     fn tracker(&self, _world: &World) -> (String, Option<Child>) {
@@ -164,8 +180,9 @@ fn stored(stack: &dyn Stack, world: &World, run: &Value) -> Value {
 
 #[test]
 fn the_same_workflows_come_to_the_same_bytes_on_every_stack() {
-    let servers = Servers::start();
-    let stacks: [&dyn Stack; 2] = [&Embedded, &servers];
+    let keys = Servers::start("mosquitto + fastdfs + redis for keys", &[]);
+    let all = Servers::start("mosquitto + fastdfs + redis for keys and journal", &["--store", "redis"]);
+    let stacks: [&dyn Stack; 3] = [&Embedded, &keys, &all];
     let names: Vec<&str> = stacks.iter().map(|stack| stack.name()).collect();
     println!("{:<16} {:<12} {}", "workflow", "codec", names.join(" | "));
     for workflow in ["ota-push", "log-pull", "checksum-verify"] {

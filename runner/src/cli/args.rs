@@ -52,7 +52,7 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Pauses a run at the next packet boundary; `packhorse resume` goes on.
     Pause(RunRef),
-    /// Looks at broker, file store, clock, disk, rights, codecs and workflows, and says what to do.
+    /// Looks at broker, file store, Redis, clock, disk, rights, codecs and workflows, and says what to do.
     Doctor(ServiceArgs),
     /// Forgets runs that are older than they are kept (`retention` in packhorse.yaml), and what only they needed.
     Gc(GcArgs),

@@ -263,6 +263,12 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH8014", "doctor: trackers of the file store do not answer", "start them, or look at their addresses"),
     ("PH8015", "doctor: a file cannot be stored, read and deleted", "look at the storage's log, disk and address"),
     ("PH8016", "doctor: the file store has little room", "make room on its disks"),
+    (
+        "PH8017",
+        "doctor: the Redis server cannot be reached, or does not do as it should",
+        "start it, or look at its address, user and password",
+    ),
+    ("PH8018", "doctor: the Redis server may lose what is kept there, is full or slow", "the message says what to set"),
     ("PH8019", "doctor: the clock is wrong", "set it, best by NTP"),
     (
         "PH8020",

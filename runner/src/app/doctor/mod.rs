@@ -2,7 +2,7 @@
 //!
 //! * `finding`: what is found of one thing; `judge`: which figures are good, pure
 //! * `services`: which services are looked at: others', the owner's of the data folder, or embedded ones for a moment
-//! * `broker`, `files`: MQTT and FastDFS; `place`: the data folder, its disk and its clock; `parts`: codecs and workflows
+//! * `broker`, `files`, `redis`: MQTT, FastDFS and Redis; `place`: the data folder, its disk and its clock; `parts`: codecs and workflows
 
 mod broker;
 mod files;
@@ -10,6 +10,7 @@ mod finding;
 mod judge;
 mod parts;
 mod place;
+mod redis;
 mod services;
 
 pub use finding::{Finding, Grade, exit};
@@ -27,6 +28,7 @@ pub async fn doctor(settings: &Settings) -> Vec<Finding> {
     if let Some(trackers) = &services.trackers {
         files::look(trackers, &mut findings).await;
     }
+    redis::look(settings, &mut findings).await;
     services.stop().await;
     parts::look(settings, &mut findings).await;
     findings
