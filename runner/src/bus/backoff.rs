@@ -24,6 +24,12 @@ impl Backoff {
         random.random_range(self.first / 2..=ceiling)
     }
 
+    /// Whether a connection that lasted so long ends a bad time: ten of the first waits, and twice the longest wait that
+    /// is due now. Two clients of one id, who throw each other out in turn, never get there.
+    pub(super) fn outlived(&self, lasted: Duration) -> bool {
+        lasted > 10 * self.first && lasted > 2 * self.ceiling
+    }
+
     /// After a connection that lasted.
     pub(super) fn reset(&mut self) {
         self.ceiling = self.first;
@@ -42,6 +48,14 @@ mod tests {
     use rand::rngs::SmallRng;
 
     use super::*;
+
+    #[test]
+    fn the_longer_the_waits_the_longer_a_connection_must_last() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(120));
+        assert!(backoff.outlived(Duration::from_secs(11)) && !backoff.outlived(Duration::from_secs(9)));
+        backoff.give_way(&mut SmallRng::seed_from_u64(1));
+        assert!(!backoff.outlived(Duration::from_secs(200)) && backoff.outlived(Duration::from_secs(241)));
+    }
 
     #[test]
     fn it_doubles_up_to_the_limit_and_spreads() {

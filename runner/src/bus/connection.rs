@@ -154,7 +154,7 @@ impl History {
         self.fruitless = if link.fruitless() { self.fruitless + 1 } else { 0 };
         let unacknowledged = if self.fruitless < POISONED { Unacknowledged::Keep } else { Unacknowledged::Drop };
         link.salvage(shared, unacknowledged);
-        if begun.elapsed() > 10 * first {
+        if self.backoff.outlived(begun.elapsed()) {
             self.backoff.reset();
             self.rota.served();
         }
