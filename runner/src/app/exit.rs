@@ -57,6 +57,12 @@ impl Stop {
         Self { exit: Exit::Unavailable, failure: Failure::new(code, Class::Operator, message), rendered: None }
     }
 
+    /// The journal cannot be written or read: the process has to end, and its runs go on when that is mended.
+    pub fn journal(message: impl Into<String>) -> Self {
+        Self::unavailable("PH7013", message)
+            .hint("make room, or mend the disk or the server that keeps the journal; then `packhorse resume`")
+    }
+
     /// A bug of ours.
     pub fn bug(message: impl Into<String>) -> Self {
         Self { exit: Exit::Bug, failure: Failure::new("PH9001", Class::Bug, message), rendered: None }

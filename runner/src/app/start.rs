@@ -100,7 +100,7 @@ impl App {
         Point::StopServices.pass();
         drop(std::fs::remove_file(self.settings.data.join(super::SERVICES)));
         Point::StopUnwritten.pass();
-        parked.map_err(|error| Stop::bug(format!("the engine did not stop well: {}", chain(&error))))
+        parked.map_err(|error| Stop::journal(chain(&error)))
     }
 }
 

@@ -165,8 +165,9 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
     match claim(journal, &claims) {
         Ok(tokens) => claimed.into_iter().zip(tokens).for_each(|(done, token)| done(token)),
         Err(error) => {
-            claimed.into_iter().for_each(|done| done(Err(StoreError::Stopped)));
-            return Err(Arc::from(chain(&error)));
+            let why = Arc::<str>::from(chain(&error));
+            claimed.into_iter().for_each(|done| done(Err(StoreError::failed("claim a run", why.as_ref()))));
+            return Err(why);
         }
     }
     Ok(())

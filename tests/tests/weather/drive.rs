@@ -26,7 +26,7 @@ pub(crate) fn judged(ended: Ended) -> Outcome {
     let all = format!("{}\n{}", ended.out, ended.err);
     let code = words("code").or_else(|| all.split("PH").nth(1).map(|rest| format!("PH{}", &rest[..rest.len().min(4)])));
     let code = code.unwrap_or_else(|| panic!("exit {exit} without a code:\n{all}"));
-    assert!(matches!(exit, 1 | 5 | 6 | 69 | 70), "exit {exit}:\n{all}");
+    assert!(matches!(exit, 1 | 5 | 6 | 69), "exit {exit}:\n{all}");
     Outcome::Failed { exit, code, text: words("message").unwrap_or(all) }
 }
 
