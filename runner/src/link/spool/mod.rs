@@ -18,7 +18,7 @@ use packhorse_core::transfer::{Intervals, Span};
 use record::{Key, Kind};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 
 pub use assemble::Assembled;
@@ -73,6 +73,8 @@ pub struct Spool {
     folder: Arc<PathBuf>,
     index: Arc<Mutex<Index>>,
     queue: mpsc::Sender<writer::Request>,
+    /// Why the writer stopped.
+    why: Arc<OnceLock<String>>,
 }
 
 /// One transfer's part of the spool.
@@ -87,8 +89,9 @@ impl Spool {
     /// Opens the folder, reads back what is durable, cuts off a torn end and starts the writer thread.
     pub fn open(folder: &Path) -> Result<Self, SpoolError> {
         let index = Arc::new(Mutex::new(Index::default()));
-        let queue = writer::start(folder, Arc::clone(&index))?;
-        Ok(Self { folder: Arc::new(folder.to_owned()), index, queue })
+        let why = Arc::new(OnceLock::new());
+        let queue = writer::start(folder, Arc::clone(&index), Arc::clone(&why))?;
+        Ok(Self { folder: Arc::new(folder.to_owned()), index, queue, why })
     }
 
     /// The part of the transfer that `name` names (run and step). Notes come in the order of the writes; their number is
@@ -132,7 +135,8 @@ impl SpoolPart {
     }
 
     async fn send(&self, request: writer::Request) -> Result<(), SpoolError> {
-        self.spool.queue.send(request).await.map_err(|_| SpoolError::Stopped("see the log".to_owned()))
+        let why = || self.spool.why.get().cloned().unwrap_or_else(|| "its writer is gone".to_owned());
+        self.spool.queue.send(request).await.map_err(|_| SpoolError::Stopped(why()))
     }
 }
 

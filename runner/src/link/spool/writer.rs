@@ -8,7 +8,7 @@ use packhorse_core::transfer::Span;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::mpsc;
 
 /// Pieces under one fdatasync at most.
@@ -26,7 +26,11 @@ pub(super) struct Request {
 }
 
 /// Reads the folder into `index`, then starts the thread. It ends when the last sender is dropped.
-pub(super) fn start(folder: &Path, index: Arc<Mutex<Index>>) -> Result<mpsc::Sender<Request>, SpoolError> {
+pub(super) fn start(
+    folder: &Path,
+    index: Arc<Mutex<Index>>,
+    why: Arc<OnceLock<String>>,
+) -> Result<mpsc::Sender<Request>, SpoolError> {
     std::fs::create_dir_all(folder).map_err(io("create", folder))?;
     let mut numbers = segments(folder)?;
     numbers.sort_unstable();
@@ -39,7 +43,7 @@ pub(super) fn start(folder: &Path, index: Arc<Mutex<Index>>) -> Result<mpsc::Sen
     writer.collect();
     std::thread::Builder::new()
         .name("spool".to_owned())
-        .spawn(move || writer.run(receiver))
+        .spawn(move || writer.run(receiver, &why))
         .map_err(io("start the writer of", folder))?;
     Ok(sender)
 }
@@ -54,7 +58,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>, why: &OnceLock<String>) {
         let mut group = Vec::with_capacity(GROUP);
         while requests.blocking_recv_many(&mut group, GROUP) > 0 {
             if let Err(error) = self.commit(&mut group) {
@@ -62,6 +66,7 @@ impl Writer {
                     "{error}: {}",
                     std::error::Error::source(&error).map_or_else(String::new, ToString::to_string)
                 );
+                drop(why.set(words.clone()));
                 tracing::error!(error = %words, "the spool cannot be written; pulls stop");
                 group.drain(..).filter_map(|request| request.notes).for_each(|notes| {
                     drop(notes.send(SpoolNote::Failed(words.clone())));
