@@ -122,7 +122,7 @@ impl Station {
     /// Begins a trip: new files, an empty data folder.
     pub fn begin(&mut self, seed: u64) {
         self.round += 1;
-        if self.env.iter().any(|(name, value)| name == "PACKHORSE_STORE" && value == "redis") {
+        if self.on_redis() {
             let number = JOURNALS.fetch_add(1, Ordering::Relaxed);
             self.set("PACKHORSE_STORE__JOURNAL", &format!("trip{number}"));
         }
@@ -133,6 +133,11 @@ impl Station {
             .expect("the folder can be written");
         self.trip = Trip { image, log };
         self.heard(Duration::ZERO);
+    }
+
+    /// Whether the journal is on Redis.
+    pub fn on_redis(&self) -> bool {
+        self.env.iter().any(|(name, value)| name == "PACKHORSE_STORE" && value == "redis")
     }
 
     /// The file that is pushed.
@@ -148,7 +153,13 @@ impl Station {
         let data = self.world.data().display().to_string();
         let mut command = self.world.command(&["ps", "-a", "-o", "json", "--data", &data]);
         command.envs(self.env.iter().cloned());
-        let listed = Child::start(command, "packhorse ps").end().exits(0).json();
+        let listed = Child::start(command, "packhorse ps").end();
+        if listed.code == Some(2) {
+            // Killed before there was a store.
+            listed.says(&["PH8003"]);
+            return None;
+        }
+        let listed = listed.exits(0).json();
         let run = listed["items"].get(0)?;
         Some((run["run"].as_str()?.to_owned(), run["status"].as_str()?.to_owned()))
     }

@@ -3,7 +3,7 @@
 //! * `proxy`: the chaos proxy itself
 //! * `runner`: SIGKILL at every failpoint and at random moments
 //! * `failing`: every failpoint that can fail, and stops
-//! * `fastdfs`, `broker`: services in bad weather
+//! * `fastdfs`, `broker`, `redis`: services in bad weather
 //! * `store`: a damaged store file, a full disk
 //! * `drive`, `room`: how runs end; small disks
 
@@ -12,6 +12,7 @@ mod drive;
 mod failing;
 mod fastdfs;
 mod proxy;
+mod redis;
 mod room;
 mod runner;
 mod store;

@@ -5,7 +5,7 @@ use crate::room::Room;
 use packhorse_tests::station::SIZE;
 use packhorse_tests::world::done;
 use packhorse_tests::{Child, Station, World, count};
-use rand::{Rng as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn a_damaged_store_is_told_and_never_gives_a_wrong_file() {
         judge(&station, &id, what, &mut counts);
     }
     println!("{rounds} damaged stores: {counts:?}");
-    assert!(counts.refused > 0, "no damage was noticed");
+    assert!(counts.refused + counts.lost > 0, "no damage was noticed");
     assert_eq!(counts.harmless + counts.refused + counts.lost, rounds);
 }
 
