@@ -10,6 +10,7 @@
 //! * `proxy`: a TCP proxy with faults, before any service
 //! * `redis`: a real Redis that is killed, frozen and put back
 //! * `station`: one runner with everything around it, to be struck
+//! * `keys`: a Redis server, and a client that knows nothing of ours
 //! * `wire`: which bytes of a file went over the wire, as a listener sees it
 
 pub mod certificates;
@@ -17,6 +18,7 @@ pub mod child;
 pub mod client;
 pub mod control;
 pub mod files;
+pub mod keys;
 pub mod mosquitto;
 pub mod proxy;
 pub mod redis;

@@ -79,3 +79,24 @@ fn frame(payload: &[u8]) -> Option<u64> {
     };
     u64::try_from(payload.len().checked_sub(around)?).ok()
 }
+
+/// Counts everything that a broker delivers on some topics, as messages without properties are laid out.
+#[derive(Debug)]
+pub struct Tally(Stranger);
+
+impl Tally {
+    /// Begins to listen.
+    pub fn listen(broker: &str, filter: &str) -> Self {
+        Self(Stranger::connect(broker, &[filter]))
+    }
+
+    /// Wire bytes since the last time, once the wire has been silent for a moment.
+    pub fn bytes(&mut self) -> u64 {
+        let mut bytes = 0;
+        while let Some((topic, payload)) = self.0.hear(Duration::from_millis(300)) {
+            // Fixed header 3, topic length 2, packet id 2, no properties 1.
+            bytes += 3 + 2 + topic.len() as u64 + 2 + 1 + payload.len() as u64;
+        }
+        bytes
+    }
+}

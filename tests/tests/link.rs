@@ -3,9 +3,9 @@
 use packhorse::blob::{BlobStore, Contents, MemoryBlobs};
 use packhorse::bus::{Bus, MemoryBus};
 use packhorse::device::{Device, DeviceOptions, Faults, Pace, Struck};
-use packhorse::link::{Control, Link, LinkEnd, LinkNote, Order, Spool};
+use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Spool};
 use packhorse::plugin::{Host, HostSettings, Plugin};
-use packhorse_core::effect::{Confirmed, TransferReport, TransferRequest, TransferTask};
+use packhorse_core::effect::{Confirmed, Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
 use packhorse_tests::files;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl World {
         let blobs = Arc::new(MemoryBlobs::new());
         let contents = Arc::new(Contents::new(blobs.clone()));
         let spool = Spool::open(&folder.path().join("spool")).unwrap();
-        let link = Arc::new(Link::new(bus.clone(), contents, blobs.clone(), spool, folder.path().join("data")));
+        let link = Arc::new(Link::new(bus.clone(), contents, spool, folder.path().join("data")));
         let dir = folder.path().join("device");
         std::fs::create_dir_all(&dir).unwrap();
         for (index, (name, size)) in on_device.iter().enumerate() {
@@ -76,6 +76,7 @@ impl World {
             packet_size: None,
             message_limit: None,
             rate: None,
+            budget: None,
             meta: BTreeMap::new(),
         };
         let (notes, mut told) = mpsc::channel(16);
@@ -90,6 +91,8 @@ impl World {
             checkpoint: None,
             control: watched,
             notes,
+            meter: Arc::new(NoMeter),
+            shelf: Arc::new(PlainShelf(self.blobs.clone())),
         };
         let link = self.link.clone();
         let running = tokio::spawn(async move { link.run(order).await });
@@ -164,7 +167,7 @@ async fn pulls_arrive_whole_in_the_store() {
         {
             let world = World::new(codec, faults, &[("syslog", size)]).await;
             let expected = files::bytes(size, 100);
-            let task = TransferTask::Pull { file_type: "syslog".into(), name: None };
+            let task = TransferTask::Pull { file_type: "syslog".into(), name: None, layout: Layout::Whole };
             let report = world.run(task, Some(8)).await;
             assert_eq!(report.file.sha256, files::sha256(&expected), "{codec} {size}");
             assert_eq!(report.traffic.payload_bytes, size as u64, "{codec} {size}");

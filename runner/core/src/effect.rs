@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::file::FileRef;
+use crate::transfer::{Budget, Digest, Qos};
 pub use crate::transfer::{Confirmed, Traffic};
-use crate::transfer::{Digest, Qos};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -123,6 +123,9 @@ pub struct TransferRequest {
     /// Wire bytes a second, both directions.
     #[serde(default)]
     pub rate: Option<u64>,
+    /// Wire bytes in a run, a day or a month, both directions.
+    #[serde(default)]
+    pub budget: Option<Budget>,
     /// Told to the codec.
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
@@ -143,12 +146,27 @@ pub enum TransferTask {
         file_type: String,
         /// Name for the stored file; absent = the device's, else `file_type`.
         name: Option<String>,
+        /// How it is stored.
+        #[serde(default)]
+        layout: Layout,
     },
     /// Asks the device for the digest of what it holds.
     Verify {
         /// What it should hold.
         file: FileRef,
     },
+}
+
+/// How a pulled file lies in the file store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Layout {
+    /// As one file.
+    #[default]
+    Whole,
+    /// One file a packet, and a list of them.
+    PerPacket,
 }
 
 /// What a transfer or verify ended with.

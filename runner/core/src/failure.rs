@@ -30,18 +30,28 @@ pub struct Failure {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Another attempt makes no sense before this time (UTC, milliseconds): a durable wait until then burns no attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
 }
 
 impl Failure {
     /// A failure without a hint.
     pub fn new(code: &str, class: Class, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), class, message: message.into(), hint: None }
+        Self { code: code.to_owned(), class, message: message.into(), hint: None, not_before: None }
     }
 
     /// The same with words on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, and worth another attempt only at this time (UTC, milliseconds).
+    #[must_use]
+    pub fn not_before(mut self, unix_ms: u64) -> Self {
+        self.not_before = Some(unix_ms);
         self
     }
 }

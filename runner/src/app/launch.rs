@@ -208,7 +208,7 @@ async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
 
 /// A local file must be readable before anything starts; others are looked for later.
 fn readable(text: &str) -> Result<(), Stop> {
-    if ["fastdfs:", "md5:", "sha256:"].iter().any(|scheme| text.starts_with(scheme)) {
+    if ["fastdfs:", "packets:", "md5:", "sha256:"].iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
     }
     let path = Path::new(text.strip_prefix("file:").unwrap_or(text));

@@ -7,8 +7,8 @@ use super::redis;
 use super::services::Services;
 use super::sweep::Sweeping;
 use crate::app::exit::Stop;
-use crate::blob::{Contents, FastdfsBlobs};
-use crate::engine::{EngineHandle, Parts, World};
+use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
+use crate::engine::{EngineHandle, Ledger, Mirror, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Host, HostSettings};
@@ -51,11 +51,18 @@ impl App {
             Spool::open(&settings.data.join("spool")).map_err(|error| Stop::unavailable("PH1003", chain(&error)))?;
         let services = Services::start(&settings).await?;
         let bus = Arc::new(connect(&services.mqtt, &settings.mqtt_access).await?);
-        let blobs = Arc::new(FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned()))));
+        let files = FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned())));
+        let blobs: Arc<dyn BlobStore> = Arc::new(PacketBlobs::new(Arc::new(files)));
         let contents = Arc::new(Contents::new(blobs.clone()));
-        let link = Arc::new(Link::new(bus.clone(), contents.clone(), blobs.clone(), spool, settings.data.clone()));
+        let link = Arc::new(Link::new(bus.clone(), contents.clone(), spool, settings.data.clone()));
         let Opened { journal, index, owner, durability, redis, .. } = opened;
-        let world = World { bus, blobs, contents, values, index, journal: journal.clone(), host, link };
+        let ledger = Arc::new(Ledger::new(index.clone()));
+        let mirror = match &settings.redis {
+            RedisAt::Embedded => None,
+            RedisAt::Server(_) => Some(Arc::new(Mirror::start(values.clone(), index.clone()))),
+        };
+        let kept = journal.clone();
+        let world = World { bus, blobs, contents, values, index, ledger, mirror, journal: kept, host, link };
         let sweeping = Sweeping::start(journal.clone(), owner.clone(), settings.retention, settings.data.clone());
         let engine = EngineHandle::launch(Parts {
             journal,
@@ -94,6 +101,9 @@ impl App {
         }
         let parked = self.engine.shutdown().await;
         Point::StopParked.pass();
+        if let Some(mirror) = &self.world.mirror {
+            mirror.close().await;
+        }
         self.world.bus.close().await;
         Point::StopParted.pass();
         self.services.stop().await;

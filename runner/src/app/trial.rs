@@ -5,10 +5,10 @@
 use crate::blob::{BlobStore as _, Contents, MemoryBlobs};
 use crate::bus::{Bus, MemoryBus};
 use crate::device::{Device, DeviceOptions, Faults, Pace};
-use crate::link::{Control, Link, LinkEnd, Order, Spool};
+use crate::link::{Control, Link, LinkEnd, NoMeter, Order, PlainShelf, Shelf, Spool};
 use crate::plugin::Plugin;
 use crate::plugin::kit::test::Check;
-use packhorse_core::effect::{TransferReport, TransferRequest, TransferTask};
+use packhorse_core::effect::{Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
 use packhorse_core::transfer::Direction;
@@ -66,12 +66,13 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
     let device = tokio::spawn(device(plugin, &bus, &dir, seed)?.run(stopping));
     let spool = Spool::open(&folder.join("spool")).map_err(|error| error.to_string())?;
     let contents = Arc::new(Contents::new(blobs.clone()));
-    let link = Link::new(bus, contents, blobs.clone(), spool, folder.join("data"));
+    let link = Link::new(bus, contents, spool, folder.join("data"));
+    let shelf: Arc<dyn Shelf> = Arc::new(PlainShelf(blobs.clone()));
     let task = match direction {
         Direction::Push => TransferTask::Push { file: told(&source, &bytes) },
-        Direction::Pull => TransferTask::Pull { file_type: "file.bin".to_owned(), name: None },
+        Direction::Pull => TransferTask::Pull { file_type: "file.bin".to_owned(), name: None, layout: Layout::Whole },
     };
-    let report = carried(&link, plugin, task).await?;
+    let report = carried(&link, plugin, task, shelf).await?;
     stop.send_replace(true);
     drop(device.await);
     let arrived = match direction {
@@ -110,7 +111,12 @@ fn told(path: &Path, bytes: &[u8]) -> FileRef {
     }
 }
 
-async fn carried(link: &Link, plugin: &Arc<Plugin>, task: TransferTask) -> Result<TransferReport, String> {
+async fn carried(
+    link: &Link,
+    plugin: &Arc<Plugin>,
+    task: TransferTask,
+    shelf: Arc<dyn Shelf>,
+) -> Result<TransferReport, String> {
     let request = TransferRequest {
         task,
         device: DEVICE.to_owned(),
@@ -118,6 +124,7 @@ async fn carried(link: &Link, plugin: &Arc<Plugin>, task: TransferTask) -> Resul
         packet_size: None,
         message_limit: None,
         rate: None,
+        budget: None,
         meta: BTreeMap::new(),
     };
     let (notes, _told) = mpsc::channel(1);
@@ -133,6 +140,8 @@ async fn carried(link: &Link, plugin: &Arc<Plugin>, task: TransferTask) -> Resul
         checkpoint: None,
         control,
         notes,
+        meter: Arc::new(NoMeter),
+        shelf,
     };
     match link.run(order).await {
         LinkEnd::Good(report) => Ok(*report),

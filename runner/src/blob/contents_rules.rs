@@ -11,7 +11,7 @@ use super::{
 
 fn memory(content: Vec<u8>, cache: usize) -> (Arc<MemoryBlobs>, String, Contents) {
     let store = Arc::new(MemoryBlobs::new());
-    let uri = store.put(content);
+    let uri = store.keep(content);
     (Arc::clone(&store), uri, Contents::with_cache(store, cache))
 }
 
@@ -106,7 +106,7 @@ async fn a_failed_load_is_told_and_tried_again() {
     let (store, _, contents) = memory(bytes(10), BLOCK);
     let uri = "memory:1";
     assert_eq!(contents.read(uri, 0, 5).await.unwrap_err().code(), "PH4101");
-    assert_eq!(store.put(bytes(10)), uri);
+    assert_eq!(store.keep(bytes(10)), uri);
     assert_eq!(contents.read(uri, 0, 5).await.unwrap().len(), 5);
 }
 

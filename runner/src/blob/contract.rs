@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use packhorse_core::failure::Class;
 
-use super::{BlobStore, FastdfsBlobs, MemoryBlobs};
+use super::{BlobStore, FastdfsBlobs, MemoryBlobs, PacketBlobs};
 
 /// Bytes that differ everywhere.
 pub(super) fn bytes(count: usize) -> Vec<u8> {
@@ -33,6 +33,11 @@ async fn fastdfs_keeps_the_contract() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn packets_keep_the_contract_for_whole_files() {
+    keeps_contract(&PacketBlobs::new(std::sync::Arc::new(MemoryBlobs::new()))).await;
+}
+
 async fn keeps_contract(store: &dyn BlobStore) {
     let folder = tempfile::tempdir().unwrap();
     for size in [0, 1, 1024, 70_000, (4 << 20) + 1] {
@@ -43,6 +48,8 @@ async fn keeps_contract(store: &dyn BlobStore) {
         holds(store, &stored, &content, folder.path()).await;
         let appended = store.put_appender(&source, "an extension too long").await.unwrap();
         assert_ne!(appended, stored);
+        let put = store.put(&content, "bin").await.unwrap();
+        holds(store, &put, &content, folder.path()).await;
         holds(store, &appended, &content, folder.path()).await;
         store.delete(&stored).await.unwrap();
         is_gone(store, &stored, folder.path()).await;

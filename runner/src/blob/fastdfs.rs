@@ -37,6 +37,13 @@ impl FastdfsBlobs {
 }
 
 impl BlobStore for FastdfsBlobs {
+    fn put<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        Box::pin(async move {
+            let stored = self.client.upload(content, &extension(ext)).await;
+            stored.map(|file| uri_of(&file)).map_err(|error| blob_error("bytes to be stored", error))
+        })
+    }
+
     fn put_file<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
         Box::pin(async move {
             let stored = self.client.upload_file(path, &extension(ext)).await;

@@ -31,7 +31,7 @@ impl MemoryBlobs {
     }
 
     /// Stores bytes; their URI.
-    pub fn put(&self, content: impl Into<Bytes>) -> String {
+    pub fn keep(&self, content: impl Into<Bytes>) -> String {
         let uri = format!("{SCHEME}{}", self.next.fetch_add(1, Ordering::Relaxed));
         self.locked().insert(uri.clone(), content.into());
         uri
@@ -56,10 +56,14 @@ impl MemoryBlobs {
 }
 
 impl BlobStore for MemoryBlobs {
+    fn put<'a>(&'a self, content: &'a [u8], _: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        Box::pin(async move { Ok(self.keep(content.to_vec())) })
+    }
+
     fn put_file<'a>(&'a self, path: &'a Path, _: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
         Box::pin(async move {
             let content = tokio::fs::read(path).await.map_err(|source| BlobError::local(path, source))?;
-            Ok(self.put(content))
+            Ok(self.keep(content))
         })
     }
 

@@ -1,6 +1,6 @@
 //! File bytes: where they are kept, and one cache through which all transfers read them.
 //!
-//! * `store` — the trait of a place of bytes; `fastdfs`, `memory` — the places; `contract` — what each must do
+//! * `store` — the trait of a place of bytes; `fastdfs`, `memory` — the places; `packets` — files of many packets over any of them; `contract` — what each must do
 //! * `contents` — reading by URI, local files included, and its rules; `cache` — its blocks; `local` — open local files; `digest` — MD5 and SHA-256
 //! * `error` — what can go wrong, with stable codes
 
@@ -15,6 +15,7 @@ mod error;
 mod fastdfs;
 mod local;
 mod memory;
+mod packets;
 mod store;
 
 pub use contents::Contents;
@@ -22,4 +23,5 @@ pub use digest::Digests;
 pub use error::BlobError;
 pub use fastdfs::FastdfsBlobs;
 pub use memory::MemoryBlobs;
+pub use packets::{MOST_PACKETS, PacketBlobs, PacketList, is_packets};
 pub use store::{BlobInfo, BlobStore, BoxFuture};

@@ -22,6 +22,9 @@ pub struct BlobInfo {
 
 /// A place of bytes. A blob never changes; its URI names the scheme and the place, as in `fastdfs:group1/M00/…`.
 pub trait BlobStore: Send + Sync + 'static {
+    /// Stores bytes; its URI. Repeating after a failure may leave a blob that nobody knows of.
+    fn put<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>>;
+
     /// Stores a local file, streamed; its URI. `ext` is kept where the store can. Repeating after a failure may leave a blob
     /// that nobody knows of.
     fn put_file<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>>;

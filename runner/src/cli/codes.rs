@@ -50,6 +50,9 @@ pub(super) const fn reason(reason: Reason) -> &'static str {
         Reason::Sleeping => "a `sleep` is durable: it goes on after a restart too",
         Reason::Backoff => "an attempt has failed; the next one comes by itself",
         Reason::DeviceOffline => "the device cannot be reached; no attempt is lost meanwhile, and it goes on by itself",
+        Reason::TrafficBudget => {
+            "the traffic budget of the device is spent for this day or month; it goes on by itself when the next one begins, and no attempt is lost"
+        }
         Reason::Parked => "no process works on it: `packhorse resume RUN` goes on where it stopped",
         Reason::PauseAsked => "somebody paused it: `packhorse resume RUN` goes on",
         Reason::OperatorNeeded => {
@@ -150,6 +153,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "it is tried again; if it repeats, the stored file is damaged",
     ),
     ("PH4013", "a local file cannot be used", "check the path and its rights"),
+    (
+        "PH4120",
+        "a pulled file has too many packets to be stored one file a packet",
+        "leave `layout` out, or pull with a larger packet_size and message_limit",
+    ),
     ("PH4101", "the file store has no such file", "it was deleted, or the id is wrong"),
     ("PH4102", "the file store cannot be reached", "it is tried again; check the tracker's address"),
     ("PH4103", "the file store refused an operation", "the message holds its status"),
@@ -187,6 +195,21 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH5011", "the codec has no words for something that its mode needs", "send it to the codec's vendor"),
     ("PH5012", "the device's file became another one too often", "pull it when the device does not write to it"),
     ("PH5013", "packet after packet arrives damaged or cannot be read", "look at the link, or at the codec's version"),
+    (
+        "PH5040",
+        "the traffic budget of a day or month with a device is spent",
+        "it goes on by itself when the next one begins (UTC); a new run may have a larger budget",
+    ),
+    (
+        "PH5041",
+        "the traffic budget of a run with a device is spent",
+        "`packhorse resume` grants the run the same budget once more; `packhorse cancel` ends it",
+    ),
+    (
+        "PH5042",
+        "a traffic budget is too small to get on with",
+        "raise it to what the message says, or make packets smaller",
+    ),
     ("PH5101", "packet size, window or message limit do not fit codec and broker", "both numbers are in the message"),
     ("PH5103", "the device's topics cannot be subscribed to", "check the broker's access list"),
     ("PH5104", "the spool cannot be written", "make room under the data folder, then `packhorse resume`"),

@@ -87,7 +87,7 @@ async fn finish(app: App, run: RunId, mut signals: Signals, show: Show) -> Resul
     match ended {
         Ended::At(view) => {
             if view.view.status.is_final() {
-                app.world.link.release(run.as_str()).await;
+                app.world.over(&run).await;
             }
             app.stop().await?;
             show.result(&view, || print::run(&view));

@@ -28,4 +28,4 @@ pub use handle::*;
 pub use notes::NoteSender;
 pub use performer::*;
 pub use telling::*;
-pub use world::{Files, World};
+pub use world::{Files, Ledger, Mirror, World};

@@ -14,7 +14,7 @@ use super::rejects::Rejects;
 use super::settle::still_fits;
 use super::source::Source;
 use super::spool::SpoolNote;
-use super::{Control, LinkNote};
+use super::{Control, LinkNote, Meter};
 use crate::bus::{Bus, BusError, BusStatus, Delivery, Subscription};
 use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure};
@@ -52,6 +52,7 @@ pub(super) struct Drive<M> {
     pub(super) landing: Option<Landing>,
     pub(super) notes: mpsc::Sender<LinkNote>,
     pub(super) clock: Clock,
+    pub(super) meter: Arc<dyn Meter>,
     pub(super) commands: Vec<(Command, SentKind)>,
     pub(super) told: Option<Instant>,
     pub(super) rejects: Rejects,
@@ -241,6 +242,7 @@ impl<M: Machine> Drive<M> {
             cost[cause] = (cost[cause].0 + bytes, cost[cause].1 + 1);
         }
         let now = self.clock.now();
+        let all: u64 = cost.iter().map(|(bytes, _)| bytes).sum();
         for ((what, (wire_bytes, messages)), name) in kinds.into_iter().zip(cost).zip(&names) {
             if messages > 0 {
                 self.machine.handle_sent(Sent { what, wire_bytes, messages }, now);
@@ -248,6 +250,7 @@ impl<M: Machine> Drive<M> {
                 tracing::trace!(?name, "the codec said nothing for a command");
             }
         }
+        self.spend(all);
         for faulted in encoded.faults {
             match (faulted.fault, names.get(usize::from(faulted.index))) {
                 (Fault::Unsupported, Some(name)) => self.machine.handle_unsupported(*name, now),
@@ -261,6 +264,7 @@ impl<M: Machine> Drive<M> {
         let now = self.clock.now();
         let bytes = batch.iter().map(|delivery| wire_bytes(&delivery.message)).sum();
         self.machine.handle_received(bytes, u32::try_from(batch.len()).unwrap_or(u32::MAX), now);
+        self.spend(bytes);
         let incoming: Vec<_> = batch.iter().filter_map(|delivery| self.channel.incoming(delivery)).collect();
         let channel = &self.channel;
         let again = |index: usize| batch.iter().filter_map(|delivery| channel.incoming(delivery)).nth(index);
@@ -282,10 +286,20 @@ impl<M: Machine> Drive<M> {
             let wire_bytes =
                 self.channel.send(self.bus.as_ref(), reply, Worth::Word).map_err(|error| misrouted(&error))?;
             self.machine.handle_sent(Sent { what: SentKind::Other, wire_bytes, messages: 1 }, now);
+            self.spend(wire_bytes);
         }
         batch.clear();
         Point::LinkHeard.pass();
         Ok(())
+    }
+
+    /// Writes down what went over the wire, and tells the machine what may still go.
+    fn spend(&mut self, bytes: u64) {
+        if bytes > 0
+            && let Some(left) = self.meter.spend(bytes)
+        {
+            self.machine.handle_budget(left, self.clock.now());
+        }
     }
 
     fn durable(&mut self, span: Span) {

@@ -26,6 +26,7 @@ pub(super) trait Machine {
     fn handle_received(&mut self, wire_bytes: u64, messages: u32, now: Time);
     fn handle_durable(&mut self, spans: &[Span], now: Time);
     fn handle_digests(&mut self, digests: &[Digest], size: u64, now: Time);
+    fn handle_budget(&mut self, left: u64, now: Time);
     fn handle_connection(&mut self, up: bool, now: Time);
     fn handle_timeout(&mut self, now: Time);
     fn park(&mut self, now: Time);
@@ -87,6 +88,10 @@ impl Machine for Transfer {
         self.handle_digests(digests, size, now);
     }
 
+    fn handle_budget(&mut self, left: u64, now: Time) {
+        self.handle_budget(left, now);
+    }
+
     fn park(&mut self, now: Time) {
         self.park(now);
     }
@@ -109,6 +114,8 @@ impl Machine for Verify {
     fn handle_durable(&mut self, _spans: &[Span], _now: Time) {}
 
     fn handle_digests(&mut self, _digests: &[Digest], _size: u64, _now: Time) {}
+
+    fn handle_budget(&mut self, _left: u64, _now: Time) {}
 
     fn park(&mut self, now: Time) {
         self.cancel(Text::default(), now);

@@ -7,6 +7,7 @@
 //! * `source`: bytes of a push
 //! * `spool`, `pull`: bytes of a pull
 //! * `order`: one transfer as asked for; this file's [`Link::run`] carries it out
+//! * `outside`: the books of traffic and the place for pulled files that an order brings along
 //!
 //! One transfer a device at a time; others wait for their turn.
 
@@ -15,6 +16,7 @@ mod codec;
 mod drive;
 mod machine;
 mod order;
+mod outside;
 mod pull;
 mod rejects;
 mod settle;
@@ -24,11 +26,12 @@ mod turns;
 
 pub use channel::{Channel, Worth, wire_bytes};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
+pub use outside::{Meter, NoMeter, PlainShelf, Pulled, Shelf};
 pub use rejects::Rejected;
 pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 
-use crate::blob::{BlobStore, Contents};
+use crate::blob::Contents;
 use crate::bus::Bus;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -50,7 +53,6 @@ pub enum Control {
 pub struct Link {
     bus: Arc<dyn Bus>,
     contents: Arc<Contents>,
-    blobs: Arc<dyn BlobStore>,
     spool: Spool,
     /// Where files of pulls are made; `parts` and `quarantine` below it.
     folder: PathBuf,
@@ -67,14 +69,8 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// A link over these adapters; `folder` is for files in the making.
-    pub fn new(
-        bus: Arc<dyn Bus>,
-        contents: Arc<Contents>,
-        blobs: Arc<dyn BlobStore>,
-        spool: Spool,
-        folder: PathBuf,
-    ) -> Self {
-        Self { bus, contents, blobs, spool, folder, turns: turns::Turns::default(), stored: Mutex::default() }
+    pub fn new(bus: Arc<dyn Bus>, contents: Arc<Contents>, spool: Spool, folder: PathBuf) -> Self {
+        Self { bus, contents, spool, folder, turns: turns::Turns::default(), stored: Mutex::default() }
     }
 
     /// Lets go of the spooled pieces of a run whose end is durable.

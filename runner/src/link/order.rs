@@ -3,15 +3,16 @@
 use super::codec::{Codec, refused};
 use super::drive::{Clock, Drive, End};
 use super::machine::Machine;
+use super::outside::{Meter, Pulled, Shelf};
 use super::pull::Landing;
 use super::rejects::Rejects;
-use super::settle::{packet, settle};
-use super::source::{Source, unreadable};
+use super::settle::{packet, payload, settle};
+use super::source::Source;
 use super::{Channel, Control, Link};
 use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
-use packhorse_core::effect::{Confirmed, Traffic, TransferReport, TransferRequest, TransferTask};
+use packhorse_core::effect::{Confirmed, Layout, Traffic, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
@@ -26,7 +27,6 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// A transfer to carry out.
-#[derive(Debug)]
 pub struct Order {
     /// The run, for logs and for [`Link::release`].
     pub run: String,
@@ -46,6 +46,20 @@ pub struct Order {
     pub control: watch::Receiver<Control>,
     /// Where checkpoints and progress go.
     pub notes: mpsc::Sender<LinkNote>,
+    /// Counts what goes over the wire, and knows the budget.
+    pub meter: Arc<dyn Meter>,
+    /// Takes the file of a pull.
+    pub shelf: Arc<dyn Shelf>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Order")
+            .field("name", &self.name)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a transfer tells while it runs.
@@ -148,7 +162,9 @@ impl Link {
         *turn = order.epoch;
         let result = match order.request.task.clone() {
             TransferTask::Push { file } => self.push(&mut order, file, &mut spent).await,
-            TransferTask::Pull { file_type, name } => self.pull(&mut order, file_type, name, &mut spent).await,
+            TransferTask::Pull { file_type, name, layout } => {
+                self.pull(&mut order, (file_type, name, layout), &mut spent).await
+            }
             TransferTask::Verify { file } => self.verify(&mut order, file, &mut spent).await,
         };
         result.unwrap_or_else(|failure| LinkEnd::Failed { failure, traffic: spent, restart: false })
@@ -189,15 +205,14 @@ impl Link {
                     traffic,
                 }))
             }
-            end => not_good(end, traffic),
+            end => not_good(order, end, traffic).await,
         })
     }
 
     async fn pull(
         &self,
         order: &mut Order,
-        file_type: String,
-        name: Option<String>,
+        (file_type, name, layout): (String, Option<String>, Layout),
         spent: &mut Traffic,
     ) -> Result<LinkEnd, Failure> {
         let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join("parts"));
@@ -219,9 +234,9 @@ impl Link {
         let landing = drive.landing.ok_or_else(|| Failure::new("PH9002", Class::Bug, "a pull lost its landing"))?;
         match end? {
             End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
-                let told = drive.machine.checkpoint().name;
-                let name = name.unwrap_or(if told.is_empty() { file_type } else { told });
-                let file = self.store(order, landing, clean(&name)).await?;
+                let last = drive.machine.checkpoint();
+                let name = name.unwrap_or(if last.name.is_empty() { file_type } else { last.name });
+                let file = self.store(order, landing, (clean(&name), last.packet_size, layout)).await?;
                 let report = TransferReport {
                     file,
                     confirmed,
@@ -231,28 +246,38 @@ impl Link {
                 };
                 Ok(LinkEnd::Good(Box::new(report)))
             }
-            End::Transfer(Ending::Failed(failure)) if landing.made.is_some() => {
+            End::Transfer(Ending::Failed(failure))
+                if landing.made.is_some() && failure.code != core::code::TRAFFIC_BUDGET =>
+            {
                 let to = landing.quarantine(&self.folder.join("quarantine")).await?;
                 let mut failure = plain(failure);
                 failure.message = format!("{}; the file is kept in {}", failure.message, to.display());
                 Ok(LinkEnd::Failed { failure, traffic, restart: true })
             }
-            end => Ok(not_good(end, traffic)),
+            end => Ok(not_good(order, end, traffic).await),
         }
     }
 
     /// Puts a finished pull into the file store.
-    async fn store(&self, order: &Order, landing: Landing, name: String) -> Result<FileRef, Failure> {
+    async fn store(
+        &self,
+        order: &Order,
+        landing: Landing,
+        (name, packet_size, layout): (String, u32, Layout),
+    ) -> Result<FileRef, Failure> {
         let made =
             landing.made.clone().ok_or_else(|| Failure::new("PH9002", Class::Bug, "a pull ended without its file"))?;
-        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        let extension = if extension.len() <= 6 && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            extension
-        } else {
-            ""
+        let pulled = Pulled {
+            path: landing.path().to_owned(),
+            name,
+            size: made.size,
+            md5: hex::encode(&made.md5),
+            sha256: hex::encode(&made.sha256),
+            packet_size,
+            layout,
         };
         Point::PullUpload.pass();
-        let uri = self.blobs.put_appender(landing.path(), extension).await.map_err(|error| unreadable(&error))?;
+        let file = order.shelf.store(pulled).await?;
         Point::PullUploaded.pass();
         let part = landing.finish();
         self.stored
@@ -261,8 +286,7 @@ impl Link {
             .entry(order.run.clone())
             .or_default()
             .push(part);
-        let meta = BTreeMap::new();
-        Ok(FileRef { uri, name, size: made.size, md5: hex::encode(&made.md5), sha256: hex::encode(&made.sha256), meta })
+        Ok(file)
     }
 
     async fn verify(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {
@@ -282,7 +306,7 @@ impl Link {
         *spent = traffic;
         Ok(match end? {
             End::Answer(verified) => LinkEnd::Good(Box::new(answer(file, verified, traffic))),
-            end => not_good(end, traffic),
+            end => not_good(order, end, traffic).await,
         })
     }
 
@@ -304,6 +328,7 @@ impl Link {
         let mut plan = Plan::new(mode.clone(), order.request.device.clone(), file.clone());
         (plan.packet_size, plan.window, plan.epoch) = (packet_size, settled.window, order.epoch);
         (plan.rate, plan.seed) = (order.request.rate, u64::from(order.epoch));
+        plan.budget = budget(order.meter.as_ref(), payload(&mode, packet_size), topic).await?;
         let opening = Opening {
             direction,
             driver: mode.driver,
@@ -357,6 +382,7 @@ impl Link {
             landing,
             notes: order.notes.clone(),
             clock,
+            meter: Arc::clone(&order.meter),
             commands: Vec::new(),
             told: None,
             rejects: Rejects::default(),
@@ -424,8 +450,30 @@ fn ended(order: &Order, traffic: &Traffic) -> LinkEnd {
     }
 }
 
-fn not_good(end: End, traffic: Traffic) -> LinkEnd {
+/// What this attempt may spend. Fails where that is not enough to get on with.
+async fn budget(meter: &dyn Meter, payload: u64, topic: usize) -> Result<Option<u64>, Failure> {
+    let Some(left) = meter.open().await? else { return Ok(None) };
+    let least = core::least_budget(payload, topic as u64);
+    let whole = meter.budget().unwrap_or(u64::MAX);
+    if whole < least {
+        let message = format!("the traffic budget of {whole} bytes has no room for a few packets and their answers");
+        let hint = format!("raise the budget to {least} bytes or more, or make packets smaller");
+        return Err(Failure::new("PH5042", Class::Permanent, message).hint(hint));
+    }
+    // Too little to say hello with: nothing goes out at all.
+    if left < least / 4 { Err(meter.spent().await) } else { Ok(Some(left)) }
+}
+
+/// What a machine without a budget cannot end with.
+pub(super) fn unmetered() -> Failure {
+    Failure::new("PH9002", Class::Bug, "a transfer without a budget has spent it")
+}
+
+async fn not_good(order: &Order, end: End, traffic: Traffic) -> LinkEnd {
     match end {
+        End::Transfer(Ending::Failed(failure)) if failure.code == core::code::TRAFFIC_BUDGET => {
+            LinkEnd::Failed { failure: order.meter.spent().await, traffic, restart: false }
+        }
         End::Transfer(Ending::Failed(failure)) | End::Failed(failure) => {
             LinkEnd::Failed { restart: failure.restart, failure: plain(failure), traffic }
         }

@@ -112,7 +112,7 @@ fn limits(message: String, hint: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use packhorse_core::effect::TransferTask;
+    use packhorse_core::effect::{Layout, TransferTask};
     use packhorse_core::transfer::{Acks, Driver, Replies};
     use std::collections::BTreeMap;
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn request() -> TransferRequest {
-        let task = TransferTask::Pull { file_type: "x".into(), name: None };
+        let task = TransferTask::Pull { file_type: "x".into(), name: None, layout: Layout::Whole };
         TransferRequest {
             task,
             device: "d".into(),
@@ -147,6 +147,7 @@ mod tests {
             packet_size: None,
             message_limit: None,
             rate: None,
+            budget: None,
             meta: BTreeMap::new(),
         }
     }

@@ -320,6 +320,10 @@ impl RunState {
                 state.tries = state.tries.saturating_sub(1);
                 state.offline_waits = state.offline_waits.saturating_add(1);
             }
+            Wait::TrafficBudget => {
+                state.attempts = state.attempts.saturating_sub(1);
+                state.tries = state.tries.saturating_sub(1);
+            }
         }
         Ok(())
     }
@@ -458,7 +462,7 @@ impl StepState {
             StepPhase::Running(attempt) => {
                 matches!(attempt.work, Work::Effect { .. }) && !(attempt.live && attempt.reachable)
             }
-            StepPhase::Waiting { wait, .. } => *wait == Wait::DeviceOffline,
+            StepPhase::Waiting { wait, .. } => matches!(wait, Wait::DeviceOffline | Wait::TrafficBudget),
             _ => false,
         }
     }

@@ -352,6 +352,8 @@ pub enum Wait {
     Backoff,
     /// The device to come back; the timer tries in any case.
     DeviceOffline,
+    /// The next day or month of a traffic budget.
+    TrafficBudget,
 }
 
 /// Why a run is paused.

@@ -4,7 +4,7 @@ use super::BLOCK;
 use super::fact::{PauseReason, Wait};
 use super::retry::{self, Again};
 use super::state::StepState;
-use super::words::Moment;
+use super::words::{Moment, WallTime};
 use crate::failure::{Class, Failure};
 use crate::workflow::{Exhausted, OnError, Step};
 use std::time::Duration;
@@ -34,6 +34,9 @@ pub(super) fn judge(
     }
     // The steps of a block have waited for device and operator themselves.
     let leaf = state.uses != BLOCK;
+    if let Some(at) = failure.not_before.filter(|_| leaf) {
+        return Judgement::Wait(Wait::TrafficBudget, WallTime(at).since(moment.now));
+    }
     match failure.class {
         Class::DeviceOffline if leaf => {
             let wait = retry::offline(state.offline_waits, moment.random);

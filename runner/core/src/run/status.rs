@@ -51,6 +51,8 @@ pub enum Reason {
     Backoff,
     /// Waiting: the device cannot be reached.
     DeviceOffline,
+    /// Waiting: the traffic budget of the day or month is spent.
+    TrafficBudget,
     /// Waiting: no process works on it; `packhorse resume` goes on.
     Parked,
     /// Paused: somebody asked.
@@ -164,6 +166,7 @@ fn waiting(step: &StepState) -> Option<Reason> {
     match &step.phase {
         StepPhase::Waiting { wait: Wait::Backoff, .. } => Some(Reason::Backoff),
         StepPhase::Waiting { wait: Wait::DeviceOffline, .. } => Some(Reason::DeviceOffline),
+        StepPhase::Waiting { wait: Wait::TrafficBudget, .. } => Some(Reason::TrafficBudget),
         StepPhase::Running(attempt) => match attempt.work {
             Work::Sleep { .. } => Some(Reason::Sleeping),
             Work::Effect { .. } if !attempt.live => Some(Reason::Parked),

@@ -159,6 +159,7 @@ impl RunState {
             Reason::Sleeping => format!("the end of {about}"),
             Reason::Backoff => format!("the next attempt of {about}"),
             Reason::DeviceOffline => format!("{peer} to be reachable"),
+            Reason::TrafficBudget => format!("the next traffic budget of {peer}"),
             Reason::Parked => "a process that takes it up: packhorse resume".to_owned(),
             Reason::PauseAsked => "packhorse resume".to_owned(),
             Reason::OperatorNeeded | Reason::AttemptsExhausted | Reason::StepFailed => {

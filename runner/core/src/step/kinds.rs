@@ -1,6 +1,7 @@
 //! Types of parameters: each can only hold what is right, and tells the schema what that is.
 
 use crate::file::FileRef;
+use crate::transfer::{Budget, Period};
 use crate::workflow::{format, units};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -37,6 +38,23 @@ macro_rules! kind {
             }
         }
     };
+}
+
+/// Wire bytes in a run, a day or a month.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct TrafficBudget {
+    /// Wire bytes, both directions.
+    bytes: Size,
+    /// `run`: this run with this device. `day`, `month` (UTC): this device over all runs.
+    per: Period,
+}
+
+impl From<TrafficBudget> for Budget {
+    fn from(budget: TrafficBudget) -> Self {
+        Self { bytes: budget.bytes.0, per: budget.per }
+    }
 }
 
 fn text(value: &Value, check: fn(&str) -> Result<(), String>) -> Result<String, String> {

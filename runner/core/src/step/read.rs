@@ -87,7 +87,11 @@ pub(super) fn stored_uri(primitive: &Primitive, file: Option<&FileRef>, uri: Opt
         (None, Some(uri)) => uri,
         _ => return Err(refused(primitive, "give either `file` or `uri`")),
     };
-    let id = uri.strip_prefix("fastdfs:").filter(|id| !id.is_empty() && !id.contains(char::is_control));
+    let id = uri
+        .strip_prefix("packets:")
+        .unwrap_or(uri)
+        .strip_prefix("fastdfs:")
+        .filter(|id| !id.is_empty() && !id.contains(char::is_control));
     match id {
         Some(_) => Ok(uri.to_owned()),
         None => Err(refused(primitive, &format!("`{uri}` is not in the file store"))

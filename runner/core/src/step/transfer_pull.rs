@@ -1,8 +1,8 @@
 //! `transfer.pull`: one file from a device to the platform.
 
-use super::kinds::{Device, PacketSize, Rate, Size};
+use super::kinds::{Device, PacketSize, Rate, Size, TrafficBudget};
 use super::{EffectClass, OutputField, Outputs, Primitive, Start, read};
-use crate::effect::{Effect, Reply, TransferRequest, TransferTask};
+use crate::effect::{Effect, Layout, Reply, TransferRequest, TransferTask};
 use crate::failure::Failure;
 use crate::transfer::Algorithm;
 use schemars::JsonSchema;
@@ -31,6 +31,12 @@ struct Pull {
     message_limit: Option<Size>,
     /// Wire bytes a second, both directions; absent = no bound.
     rate: Option<Rate>,
+    /// Wire bytes in a run, a day or a month, both directions, with overhead and repetitions: `{ bytes: 10MiB, per: day }`. Spent, the
+    /// step waits for the next day or month (UTC), or, per run, for a person: `packhorse resume` grants the same again.
+    budget: Option<TrafficBudget>,
+    /// How the file is stored: `whole` (the default), as one file; `per_packet`, one file a packet with a list of them, whose uri
+    /// begins with `packets:` and can be used like any other.
+    layout: Option<Layout>,
 }
 
 pub(super) static PRIMITIVE: Primitive = Primitive {
@@ -68,12 +74,17 @@ pub(super) static PRIMITIVE: Primitive = Primitive {
 fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
     let pull: Pull = read::parameters(&PRIMITIVE, with)?;
     let request = TransferRequest {
-        task: TransferTask::Pull { file_type: pull.file_type, name: pull.name },
+        task: TransferTask::Pull {
+            file_type: pull.file_type,
+            name: pull.name,
+            layout: pull.layout.unwrap_or_default(),
+        },
         device: pull.device.0,
         window: pull.window,
         packet_size: pull.packet_size.and_then(|size| size.0),
         message_limit: read::message_limit(&PRIMITIVE, pull.message_limit)?,
         rate: pull.rate.map(|rate| rate.0),
+        budget: pull.budget.map(Into::into),
         meta: BTreeMap::new(),
     };
     Ok(Start::Effect(Box::new(Effect::Transfer(request))))

@@ -1,6 +1,6 @@
 //! `transfer.push`: one file from the platform to a device.
 
-use super::kinds::{Device, File, PacketSize, Rate, Size};
+use super::kinds::{Device, File, PacketSize, Rate, Size, TrafficBudget};
 use super::{EffectClass, OutputField, Outputs, Primitive, Start, read};
 use crate::effect::{Effect, Reply, TransferRequest, TransferTask};
 use crate::failure::{Class, Failure};
@@ -28,6 +28,9 @@ struct Push {
     message_limit: Option<Size>,
     /// Wire bytes a second, both directions; absent = no bound.
     rate: Option<Rate>,
+    /// Wire bytes in a run, a day or a month, both directions, with overhead and repetitions: `{ bytes: 10MiB, per: day }`. Spent, the
+    /// step waits for the next day or month (UTC), or, per run, for a person: `packhorse resume` grants the same again.
+    budget: Option<TrafficBudget>,
     /// Told to the codec, as text: `version`, `title`, `type`.
     meta: Option<BTreeMap<String, String>>,
 }
@@ -74,6 +77,7 @@ fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
         packet_size: push.packet_size.and_then(|size| size.0),
         message_limit: read::message_limit(&PRIMITIVE, push.message_limit)?,
         rate: push.rate.map(|rate| rate.0),
+        budget: push.budget.map(Into::into),
         meta: push.meta.unwrap_or_default(),
     };
     Ok(Start::Effect(Box::new(Effect::Transfer(request))))

@@ -73,6 +73,7 @@ fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
         packet_size: None,
         message_limit: None,
         rate: None,
+        budget: None,
         meta: BTreeMap::new(),
     };
     Ok(Start::Effect(Box::new(Effect::Transfer(request))))

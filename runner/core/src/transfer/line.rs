@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::action::{Action, CommandKind, Ending, TransferFailure};
+use super::budget::Allowance;
 use super::failure::code;
 use super::plan::Plan;
 use super::progress::{FaultReport, WaitReason, Waiting};
@@ -69,6 +70,7 @@ pub(super) struct Line {
     away: Option<Time>,
     unsupported: Vec<CommandKind>,
     bucket: Option<Bucket>,
+    allowance: Option<Allowance>,
     overhead: (u64, u64),
     /// Messages in a row that could not be read, and since when.
     garbled: u32,
@@ -97,6 +99,7 @@ impl Line {
             away: None,
             unsupported: Vec::new(),
             bucket: plan.rate.map(Bucket::new),
+            allowance: plan.budget.map(|left| Allowance::new(left, u64::from(plan.mode.overhead_fixed))),
             overhead: (u64::from(plan.mode.overhead_fixed), u64::from(plan.mode.overhead_per_mille.max(1_000))),
             garbled: 0,
             garbled_since: now,
@@ -155,6 +158,9 @@ impl Line {
         self.account(wire_bytes, messages);
         self.faults.heard += u64::from(messages);
         self.charge(wire_bytes, now);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.heard(wire_bytes, messages);
+        }
     }
 
     /// Counts something that could be read and cannot be true.
@@ -289,15 +295,58 @@ impl Line {
         true
     }
 
+    /// Whether the budget has room for a piece of so many bytes of file and the answers to it and to all that is on its way.
+    pub(super) fn may_spend(&mut self, piece: u64, in_flight: usize, now: Time) -> bool {
+        let own = self.estimate(Span::new(0, piece));
+        self.allowance.as_mut().is_none_or(|allowance| allowance.affords(own, in_flight.saturating_add(1), None, now))
+    }
+
+    /// As [`Line::may_spend`] for a question that a piece of so many bytes answers.
+    pub(super) fn may_ask(&mut self, piece: u64, in_flight: usize, now: Time) -> bool {
+        let (own, each) = (self.overhead.0, self.overhead.0 + self.estimate(Span::new(0, piece)));
+        self.allowance
+            .as_mut()
+            .is_none_or(|allowance| allowance.affords(own, in_flight.saturating_add(1), Some(each), now))
+    }
+
+    /// What may be spent by now, as somebody else counts it.
+    pub(super) fn allow(&mut self, left: u64) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.set(left);
+        }
+    }
+
+    /// Whether nothing may go out any more, for the sake of the budget.
+    pub(super) fn is_dry(&self) -> bool {
+        self.allowance.as_ref().is_some_and(Allowance::is_dry)
+    }
+
+    /// Ends the transfer where its budget is spent; before that, answers to what is on its way are waited for.
+    pub(super) fn end_when_spent(&mut self, in_flight: usize, now: Time) {
+        let Some(allowance) = &self.allowance else { return };
+        self.timers.put(Timer::Budget, allowance.drained());
+        if allowance.is_over(in_flight, now) {
+            let left = allowance.left();
+            let message = format!("the traffic budget for {} is spent: {left} bytes of it are left", self.device);
+            self.fail(TransferFailure::transient(code::TRAFFIC_BUDGET, message));
+        }
+    }
+
     /// Charges a piece as it is handed out; `sent_piece` settles the difference.
     pub(super) fn reserve(&mut self, span: Span, now: Time) {
         let bytes = self.estimate(span);
         self.charge(bytes, now);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.reserve(bytes);
+        }
     }
 
     pub(super) fn sent_piece(&mut self, span: Span, wire_bytes: u64, messages: u32, now: Time) {
         self.account(wire_bytes, messages);
         let reserved = self.estimate(span);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.settle(reserved, wire_bytes);
+        }
         if let Some(bucket) = &mut self.bucket {
             bucket.refund(reserved);
             bucket.spend(wire_bytes, now);
@@ -322,6 +371,9 @@ impl Line {
     fn account(&mut self, wire_bytes: u64, messages: u32) {
         self.traffic.wire_bytes = self.traffic.wire_bytes.saturating_add(wire_bytes);
         self.traffic.packets += u64::from(messages);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.spend(wire_bytes);
+        }
     }
 
     // ---- checkpoints

@@ -147,6 +147,13 @@ impl Transfer {
         }
     }
 
+    /// What the budget has left by now; where another period has begun, more than before.
+    pub fn handle_budget(&mut self, left: u64, now: Time) {
+        let _ = now;
+        self.fresh = true;
+        self.line.allow(left);
+    }
+
     /// Our bus lost or regained its broker. A transfer begins with it up.
     pub fn handle_connection(&mut self, up: bool, now: Time) {
         let away = self.line.away();
@@ -205,11 +212,14 @@ impl Transfer {
             return Some(action);
         }
         self.rearm(now);
-        None
+        if !self.role.is_here() {
+            self.line.end_when_spent(self.role.in_flight(), now);
+        }
+        self.line.pop()
     }
 
     fn rearm(&mut self, now: Time) {
-        if self.line.open(now) {
+        if self.line.open(now) && !self.line.is_dry() {
             self.role.rearm(&mut self.line);
             self.line.timers.stop(Timer::Pause);
             return;

@@ -21,6 +21,8 @@ pub struct Plan {
     pub epoch: u32,
     /// Wire bytes a second, both directions together; none = as fast as it goes.
     pub rate: Option<u64>,
+    /// Wire bytes that may be spent, both directions together; none = as many as it takes.
+    pub budget: Option<u64>,
     /// For ids that must be unlike others' (upload ids, tags).
     pub seed: u64,
     /// After so much silence the device counts as offline.
@@ -45,6 +47,7 @@ impl Plan {
             window,
             epoch: 1,
             rate: None,
+            budget: None,
             seed: 0,
             silence: Micros::from_secs(30),
             past_end_limit: 16,

@@ -73,6 +73,14 @@ impl Role {
         each!(self, it => it.in_flight())
     }
 
+    /// Whether every byte of a pull is here, so that nothing more needs to go over the wire.
+    pub(super) fn is_here(&self) -> bool {
+        match self {
+            Self::Push(_) | Self::Serve(_) => false,
+            Self::Receive(receive) => receive.size() == Some(receive.done().covered()),
+        }
+    }
+
     pub(super) fn srtt(&self) -> Option<Micros> {
         match self {
             Self::Push(push) => push.srtt(),

@@ -335,7 +335,8 @@ impl Serve {
 
     pub(super) fn next(&mut self, line: &mut Line, now: Time) -> Option<Action> {
         let request = *self.queue.front()?;
-        if !line.may_send(now) {
+        let piece = request.span.len().min(request.limit);
+        if !line.may_send(now) || !line.may_spend(piece, 0, now) {
             return None;
         }
         let end = request.span.end.min(request.span.start.saturating_add(request.limit));

@@ -21,9 +21,11 @@ pub(super) enum Timer {
     Rate,
     /// Progress is old enough to be stored.
     Checkpoint,
+    /// The budget is nearly spent, and what is on its way has had its time.
+    Budget,
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 9;
 
 /// At most one deadline of each kind.
 #[derive(Debug, Default)]

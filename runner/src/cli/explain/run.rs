@@ -57,6 +57,7 @@ const fn comes(reason: Reason) -> &'static str {
         Reason::Backoff => "the next attempt begins",
         Reason::DeviceOffline => "it is tried again or given up",
         Reason::Sleeping => "it goes on",
+        Reason::TrafficBudget => "the next budget begins and it goes on",
         Reason::NotStarted
         | Reason::Working
         | Reason::Pausing
@@ -100,6 +101,7 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
         | Reason::Sleeping
         | Reason::Backoff
         | Reason::DeviceOffline
+        | Reason::TrafficBudget
         | Reason::Stopping
         | Reason::CleaningUp => {}
     }
@@ -111,6 +113,9 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
         Reason::DeviceOffline => {
             Some("look at the device's power and connection; it goes on by itself when it is heard".to_owned())
         }
+        Reason::TrafficBudget => Some(format!(
+            "nothing, or `packhorse cancel {run}` and a new run with a larger budget: this one keeps the budget that it began with"
+        )),
         Reason::Backoff => Some("nothing, or mend what the last failure says before the next attempt".to_owned()),
         _ => None,
     })
@@ -231,6 +236,7 @@ mod tests {
             Reason::Sleeping => ("waiting", "it goes on", ""),
             Reason::Backoff => ("waiting", "the next attempt begins", "mend what the last failure says"),
             Reason::DeviceOffline => ("waiting", "it is tried again", "power and connection"),
+            Reason::TrafficBudget => ("waiting", "the next budget begins", "a new run with a larger budget"),
             Reason::Parked => ("waiting", "its time is over", "packhorse resume run_"),
             Reason::PauseAsked => ("paused", "its time is over", "packhorse resume run_"),
             Reason::OperatorNeeded => ("paused", "its time is over", "mend the cause, then `packhorse resume run_"),
@@ -241,7 +247,7 @@ mod tests {
         }
     }
 
-    const ALL: [Reason; 16] = [
+    const ALL: [Reason; 17] = [
         Reason::NotStarted,
         Reason::Working,
         Reason::Pausing,
@@ -251,6 +257,7 @@ mod tests {
         Reason::Sleeping,
         Reason::Backoff,
         Reason::DeviceOffline,
+        Reason::TrafficBudget,
         Reason::Parked,
         Reason::PauseAsked,
         Reason::OperatorNeeded,

@@ -1,6 +1,7 @@
 //! Files: the file store, local paths, digests, and the index of what is stored under which digest.
 
-use crate::blob::{BlobError, BlobStore, Contents};
+use super::{Mirror, mirror};
+use crate::blob::{BlobError, BlobStore, Contents, is_packets};
 use crate::failpoint::Point;
 use crate::store::{KeyValue, KvError, wall};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
@@ -19,13 +20,14 @@ pub struct Files<'a> {
     pub(super) blobs: &'a dyn BlobStore,
     pub(super) contents: &'a Contents,
     pub(super) index: &'a dyn KeyValue,
+    pub(super) mirror: Option<&'a Mirror>,
 }
 
 impl Files<'_> {
     /// A `file` value as written (`path`, `fastdfs:…`, `md5:…`, `sha256:…`) as the file that it is now.
     pub async fn pin(&self, text: &str) -> Result<FileRef, Failure> {
         let uri = match text.split_once(':') {
-            Some(("fastdfs", _)) => text.to_owned(),
+            Some(("fastdfs" | "packets", _)) => text.to_owned(),
             Some((kind @ ("md5" | "sha256"), digest)) => self.indexed(kind, digest).await?,
             Some(("file", path)) => local(Path::new(path))?,
             _ => local(Path::new(text))?,
@@ -46,24 +48,23 @@ impl Files<'_> {
     }
 
     async fn indexed(&self, kind: &str, digest: &str) -> Result<String, Failure> {
-        let key = format!("{INDEX}{kind}:{}", digest.to_ascii_lowercase());
-        match self.index.operate(KvRequest::Get { key }, wall()).await.map_err(|error| store(&error))? {
+        match self.known(kind, digest).await? {
             Value::String(uri) => Ok(uri),
-            _ => Err(Failure::new("PH4011", Class::Permanent, format!("no stored file is known by {kind}:{digest}"))
-                .hint(
-                    "give a path or a fastdfs: id; files that a workflow stored or pulled are known by their digests",
-                )),
+            _ => self.mirrored(kind, digest).await.ok_or_else(|| {
+                let hint =
+                    "give a path or a fastdfs: id; files that a workflow stored or pulled are known by their digests";
+                Failure::new("PH4011", Class::Permanent, format!("no stored file is known by {kind}:{digest}"))
+                    .hint(hint)
+            }),
         }
     }
 
     /// Stores a file, or finds it stored already.
     pub async fn upload(&self, file: FileRef, ext: &str) -> Outcome {
-        if file.uri.starts_with("fastdfs:") {
+        if is_stored(&file.uri) {
             return Ok(Reply::Stored { file });
         }
-        if let Ok(uri) = self.indexed("sha256", &file.sha256).await
-            && self.blobs.info(&uri).await.is_ok_and(|info| info.size == file.size)
-        {
+        if let Some(uri) = self.stored(&file.sha256, file.size).await? {
             return Ok(Reply::Stored { file: FileRef { uri, ..file } });
         }
         let path = path_of(&file.uri)?;
@@ -85,6 +86,32 @@ impl Files<'_> {
         self.remember(&file).await?;
         Point::FileIndexed.pass();
         Ok(Reply::Stored { file })
+    }
+
+    /// Where a file with this SHA-256 lies in the file store, if it is known and still there.
+    pub(super) async fn stored(&self, sha256: &str, size: u64) -> Result<Option<String>, Failure> {
+        let Value::String(uri) = self.known("sha256", sha256).await? else { return Ok(None) };
+        let is_there = self.blobs.info(&uri).await.is_ok_and(|info| info.size == size);
+        Ok(Some(uri).filter(|_| is_there))
+    }
+
+    /// Where another system says that a file with this MD5 lies; what is there has its digest looked at before it is used.
+    async fn mirrored(&self, kind: &str, md5: &str) -> Option<String> {
+        let mirror = self.mirror.filter(|_| kind == "md5")?;
+        let key = mirror::upload_key(&md5.to_ascii_lowercase());
+        match mirror.redis().operate(KvRequest::Get { key }, wall()).await {
+            Ok(Value::String(path)) => Some(mirror::uri_of(&path)),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, md5, "the mirror cannot be asked where a file lies");
+                None
+            }
+        }
+    }
+
+    async fn known(&self, kind: &str, digest: &str) -> Result<Value, Failure> {
+        let key = format!("{INDEX}{kind}:{}", digest.to_ascii_lowercase());
+        self.index.operate(KvRequest::Get { key }, wall()).await.map_err(|error| store(&error))
     }
 
     /// Makes a stored file known by its digests.
@@ -120,7 +147,7 @@ impl Files<'_> {
 
     /// Copies a file to a local path and looks whether it is what it should be.
     async fn fetch(&self, file: &FileRef, to: &Path) -> Result<(), Failure> {
-        if file.uri.starts_with("fastdfs:") {
+        if is_stored(&file.uri) {
             self.blobs.get_file(&file.uri, to).await.map_err(|error| blob(&error))?;
         } else {
             let from = path_of(&file.uri)?;
@@ -155,6 +182,11 @@ impl Files<'_> {
         let digests = self.contents.digest(&file.uri).await.map_err(|error| blob(&error))?;
         Ok(Reply::Digests { size: digests.size, md5: hex::encode(&digests.md5), sha256: hex::encode(&digests.sha256) })
     }
+}
+
+/// Whether a uri names something in the file store.
+fn is_stored(uri: &str) -> bool {
+    uri.starts_with("fastdfs:") || is_packets(uri)
 }
 
 /// Where a file is written before it has its name.

@@ -3,12 +3,18 @@
 //! * `transfer`: pushes, pulls, verifies
 //! * `message`: MQTT
 //! * `file`: the file store, local files, digests, and the index of what is stored
+//! * `shelf`: files of pulls; `ledger`: the books of traffic; `mirror`: what outside systems read in Redis
 
 mod file;
+mod ledger;
 mod message;
+mod mirror;
+mod shelf;
 mod transfer;
 
 pub use file::Files;
+pub use ledger::Ledger;
+pub use mirror::Mirror;
 
 use super::{Control, Job, JobEnd, Performer};
 use crate::blob::{BlobStore, Contents};
@@ -19,6 +25,8 @@ use crate::plugin::Host;
 use crate::store::{BoxFuture, Journal, KeyValue, KvError, wall};
 use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffic};
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::file::FileRef;
+use packhorse_core::run::RunId;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -35,6 +43,10 @@ pub struct World {
     pub values: Arc<dyn KeyValue>,
     /// Our own keys: which file lies where in the file store. Beside the journal, whatever `values` is.
     pub index: Arc<dyn KeyValue>,
+    /// What went over the wire.
+    pub ledger: Arc<Ledger>,
+    /// For outside systems, where a Redis is named.
+    pub mirror: Option<Arc<Mirror>>,
     /// Objects: the plugins that runs are pinned to.
     pub journal: Arc<dyn Journal>,
     /// Codecs.
@@ -80,7 +92,7 @@ impl World {
                 Point::KeyOperated.pass();
                 outcome
             }
-            Effect::Upload { file, ext } => self.files().upload(file, &ext).await,
+            Effect::Upload { file, ext } => self.upload(job, file, &ext).await,
             Effect::Download { file, to } => self.files().download(file, &to).await,
             Effect::BlobInfo { uri } => self.files().info(&uri).await,
             Effect::BlobDelete { uri } => self.files().delete(&uri).await,
@@ -90,6 +102,24 @@ impl World {
                 say(level, job, &message, &fields);
                 Ok(Reply::Done)
             }
+        }
+    }
+
+    async fn upload(&self, job: &Job, file: FileRef, ext: &str) -> Outcome {
+        let stored = self.files().upload(file, ext).await?;
+        if let (Some(mirror), Reply::Stored { file }) = (&self.mirror, &stored)
+            && let Some(written) = mirror::stored(file)
+        {
+            mirror.put(job.run.id.as_str(), written);
+        }
+        Ok(stored)
+    }
+
+    /// A run has ended, durably: nothing of it need be kept at hand.
+    pub async fn over(&self, run: &RunId) {
+        self.link.release(run.as_str()).await;
+        if let Some(mirror) = &self.mirror {
+            mirror.over(run.as_str()).await;
         }
     }
 
@@ -108,7 +138,12 @@ impl World {
 
     /// The file side alone.
     pub fn files(&self) -> Files<'_> {
-        Files { blobs: self.blobs.as_ref(), contents: &self.contents, index: self.index.as_ref() }
+        Files {
+            blobs: self.blobs.as_ref(),
+            contents: &self.contents,
+            index: self.index.as_ref(),
+            mirror: self.mirror.as_deref(),
+        }
     }
 }
 

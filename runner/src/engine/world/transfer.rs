@@ -1,14 +1,17 @@
 //! Transfers: the plugin that the run is pinned to, then the link.
 
-use super::{World, wall};
+use super::World;
+use super::mirror;
+use super::shelf::RunShelf;
 use crate::engine::{Control, Job, JobEnd, Note, Progress, TaskKind, TransferView};
-use crate::link::{self, LinkEnd, LinkNote, Order};
+use crate::link::{self, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
 use crate::plugin::Plugin;
-use packhorse_core::effect::{Reply, Traffic, TransferRequest};
+use crate::store::wall;
+use packhorse_core::effect::{Reply, Traffic, TransferRequest, TransferTask};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::CodecPin;
-use packhorse_core::transfer::{ProgressReport, WaitReason};
-use std::sync::Arc;
+use packhorse_core::transfer::{Checkpoint, ProgressReport, WaitReason};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 /// Notes under way between link and engine; the link drops what does not fit.
@@ -22,9 +25,16 @@ impl World {
         };
         let (notes, mut told) = mpsc::channel(NOTES);
         let view = TransferView::begun(&job.id.step, &request);
+        let attempt = format!("{}/{}/{}", job.id.step, job.id.round, job.id.attempt);
+        let meter = self.ledger.meter((job.run.id.as_str(), attempt), &request.device, request.budget);
+        let name = format!("{}/{}/{}", job.run.id, job.id.step, job.id.round);
+        let last = Arc::new(Mutex::new(job.checkpoint.clone()));
+        let task = request.task.clone();
         let order = Order {
             run: job.run.id.to_string(),
-            name: format!("{}/{}/{}", job.run.id, job.id.step, job.id.round),
+            shelf: self.shelf(&job, &name, &last),
+            meter: Arc::clone(&meter) as Arc<dyn Meter>,
+            name,
             request,
             plugin,
             vars: job.run.vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -33,20 +43,70 @@ impl World {
             control: watched(job.control.clone()),
             notes,
         };
-        let mut telling = Telling { reachable: true, view };
+        self.reflect_begin(&job, &task);
+        let mut telling = Telling { reachable: true, view, last };
         let run = self.link.run(order);
         tokio::pin!(run);
         let end = loop {
             tokio::select! {
                 biased;
-                Some(note) = told.recv() => telling.tell(&job, note),
+                Some(note) = told.recv() => {
+                    self.reflect(&job, &task, &note);
+                    telling.tell(&job, note);
+                }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
+            self.reflect(&job, &task, &note);
             telling.tell(&job, note);
         }
+        drop(meter);
+        self.reflect_end(&job, &task, &end, telling.checkpoint());
+        // Before the outcome: the commit that makes it durable takes these figures along.
+        if let Err(failure) = self.ledger.write().await {
+            tracing::warn!(%failure, "traffic cannot be written down; it is tried again");
+        }
         ended(&job, end)
+    }
+
+    fn shelf(&self, job: &Job, name: &str, last: &Arc<Mutex<Option<Vec<u8>>>>) -> Arc<dyn Shelf> {
+        Arc::new(RunShelf {
+            blobs: Arc::clone(&self.blobs),
+            contents: Arc::clone(&self.contents),
+            index: Arc::clone(&self.index),
+            mirror: self.mirror.clone(),
+            run: job.run.id.to_string(),
+            name: name.to_owned(),
+            keep: kept(job, Arc::clone(last)),
+        })
+    }
+
+    /// Shows in the mirror where the file of a push lies.
+    fn reflect_begin(&self, job: &Job, task: &TransferTask) {
+        if let (Some(mirror), TransferTask::Push { file }) = (&self.mirror, task)
+            && let Some(written) = mirror::stored(file)
+        {
+            mirror.put(job.run.id.as_str(), written);
+        }
+    }
+
+    /// Shows a checkpoint in the mirror.
+    fn reflect(&self, job: &Job, task: &TransferTask, note: &LinkNote) {
+        if let (Some(mirror), LinkNote::Checkpoint(bytes)) = (&self.mirror, note)
+            && let Some(checkpoint) = Kept::read(bytes).and_then(|kept| kept.checkpoint())
+        {
+            let written = mirror::at_checkpoint(task, &checkpoint);
+            written.into_iter().for_each(|written| mirror.put(job.run.id.as_str(), written));
+        }
+    }
+
+    /// Shows a good end in the mirror.
+    fn reflect_end(&self, job: &Job, task: &TransferTask, end: &LinkEnd, last: Option<Checkpoint>) {
+        let (Some(mirror), LinkEnd::Good(report)) = (&self.mirror, end) else { return };
+        if let Some(checkpoint) = last.filter(|_| !matches!(task, TransferTask::Verify { .. })) {
+            mirror.put(job.run.id.as_str(), mirror::at_end(&report.file, checkpoint.packet_size));
+        }
     }
 
     /// The codec that the run was created with, whatever lies in the plugins folder by now.
@@ -71,6 +131,17 @@ impl World {
         });
         loaded.await.map_err(|error| Failure::new("PH9002", Class::Bug, format!("loading a codec stopped: {error}")))?
     }
+}
+
+/// Has the last checkpoint stored once more, which makes durable what was written into the state store before.
+fn kept(job: &Job, last: Arc<Mutex<Option<Vec<u8>>>>) -> Arc<dyn Fn() + Send + Sync> {
+    let notes = job.notes.clone();
+    Arc::new(move || {
+        let last = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(bytes) = last {
+            notes.send(Note::Checkpoint(bytes));
+        }
+    })
 }
 
 /// The engine's control in the link's words.
@@ -117,12 +188,22 @@ fn ended(job: &Job, end: LinkEnd) -> JobEnd {
 struct Telling {
     reachable: bool,
     view: TransferView,
+    /// The last checkpoint.
+    last: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Telling {
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        Kept::read(last.as_deref()?)?.checkpoint()
+    }
+
     fn tell(&mut self, job: &Job, note: LinkNote) {
         match note {
-            LinkNote::Checkpoint(bytes) => job.notes.send(Note::Checkpoint(bytes)),
+            LinkNote::Checkpoint(bytes) => {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.clone());
+                job.notes.send(Note::Checkpoint(bytes));
+            }
             LinkNote::Queued => job.notes.send(Note::Transfer(Box::new(self.view.queued(wall())))),
             LinkNote::Progress(report, rejected, now) => {
                 let offline =

@@ -1,6 +1,7 @@
 //! Runs played from scripts: events in, facts and orders out, both as text.
 //!
-//! A line of a script is an event: `begin`, `+5s` (time passes, then a tick), `ok STEP`, `value STEP TEXT`, `fail STEP CLASS [CODE]`, `parked STEP`,
+//! A line of a script is an event: `begin`, `+5s` (time passes, then a tick), `ok STEP`, `value STEP TEXT`, `fail STEP CLASS [CODE]`, `spent STEP TIME` (its traffic budget
+//! is spent for so long), `parked STEP`,
 //! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `crash` (all that is
 //! not a fact is lost; then recovered), `status`. The indented lines below it are what must come of it.
 
@@ -75,6 +76,7 @@ pub(super) static PUSH: Primitive = fake("transfer.push", |_| {
         packet_size: None,
         message_limit: None,
         rate: None,
+        budget: None,
         meta: BTreeMap::new(),
     };
     Ok(Start::Effect(Box::new(Effect::Transfer(request))))
@@ -202,6 +204,10 @@ impl Player {
             }
             ["fail", step, class] => self.ended(step, EffectEnd::Outcome(Err(failure(class, "PH5001")))),
             ["fail", step, class, code] => self.ended(step, EffectEnd::Outcome(Err(failure(class, code)))),
+            ["spent", step, wait] => {
+                let spent = failure("transient", "PH5040").not_before(self.now.after(seconds(wait)).0);
+                self.ended(step, EffectEnd::Outcome(Err(spent)))
+            }
             ["parked", step] => self.ended(step, EffectEnd::Parked),
             ["cancelled", step] => self.ended(step, EffectEnd::Cancelled),
             ["reachable", _] => {

@@ -290,3 +290,79 @@ fn the_engine_is_told_when_to_look_again() {
     let failed = player.ended("a", EffectEnd::Outcome(Err(failure("transient", "PH5001"))));
     assert_eq!(wake(&mut player, failed), 2_000);
 }
+
+#[test]
+fn a_spent_traffic_budget_is_waited_for_and_burns_no_attempt() {
+    check(
+        workflow(vec![Step { retry: tries(1), ..timed(60) }]),
+        "
+        begin
+          started
+          ready a 1
+          attempt a 1 timeout 60s
+          do a 1/1 epoch 1
+        spent a 40000s
+          ended a PH5040
+          wait a trafficbudget 40000s
+        status
+          waiting (trafficbudget, the next traffic budget of the device) a:waiting
+        back
+        +39999s
+        crash
+          recovered
+        +1s
+          attempt a 1 timeout 60s
+          do a 1/1 epoch 2
+        spent a 86400s
+          ended a PH5040
+          wait a trafficbudget 86400s
+        +86400s
+          attempt a 1 timeout 60s
+          do a 1/1 epoch 3
+        ok a
+          ended a well
+          succeeded a
+          main succeeded
+          finished
+        ",
+    );
+}
+
+#[test]
+fn a_run_that_waits_for_its_traffic_budget_can_be_cancelled_and_runs_out_of_time() {
+    check(
+        workflow(vec![Step { deadline: Some(Duration::from_secs(100)), ..step("a", &PUSH) }]),
+        "
+        begin
+          started
+          ready a 1 deadline 100s
+          attempt a 1
+          do a 1/1 epoch 1
+        spent a 40000s
+          ended a PH5040
+          wait a trafficbudget 40000s
+        +100s
+          failed a PH4003
+          main failed PH4003 a
+          finished
+        ",
+    );
+    check(
+        workflow(vec![step("a", &PUSH)]),
+        "
+        begin
+          started
+          ready a 1
+          attempt a 1
+          do a 1/1 epoch 1
+        spent a 40000s
+          ended a PH5040
+          wait a trafficbudget 40000s
+        cancel
+          cancel asked
+          failed a PH4001
+          main cancelled PH4001 a
+          finished
+        ",
+    );
+}

@@ -22,7 +22,7 @@ impl Push {
             self.probe_due = false;
             return None;
         };
-        if !line.may_send(now) {
+        if !line.may_send(now) || !line.may_spend(span.len(), self.flight.len(), now) {
             return None;
         }
         self.probe_due = false;

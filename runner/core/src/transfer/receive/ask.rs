@@ -20,7 +20,12 @@ const BACKLOG_MOST: u64 = 4 << 20;
 impl Receive {
     /// The next request: the way of a platform-pull, and of a device-push that left holes.
     pub(in crate::transfer) fn next(&mut self, line: &mut Line, now: Time) -> Option<Action> {
-        if !(self.by_request || self.hunting) || self.stage != Stage::Receiving {
+        if self.stage != Stage::Receiving {
+            return None;
+        }
+        if !(self.by_request || self.hunting) {
+            // The device fills its window unasked: where the budget has no room for one, the transfer ends.
+            let _ = self.all_taken() || line.may_ask(self.packet, self.window, now);
             return None;
         }
         // Of a device that has not answered yet nothing is known, not even where its file ends.
@@ -33,7 +38,7 @@ impl Receive {
             None if full => return None,
             None => self.cut()?,
         };
-        if !line.may_send(now) {
+        if !line.may_send(now) || !line.may_ask(span.len().min(self.packet), self.flight.len(), now) {
             self.probe_due = probe;
             return None;
         }

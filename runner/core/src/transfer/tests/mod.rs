@@ -1,5 +1,6 @@
 //! The rules of the transfer machine, each with a fake clock and a device of a few lines.
 
+mod budget;
 mod intervals;
 mod link;
 mod push;

@@ -1,0 +1,100 @@
+//! What a transfer needs of whoever ordered it: books of the traffic, and a place for the file of a pull.
+
+use crate::blob::BlobStore;
+use crate::store::BoxFuture;
+use packhorse_core::effect::Layout;
+use packhorse_core::failure::Failure;
+use packhorse_core::file::FileRef;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Books of the traffic with one device.
+pub trait Meter: Send + Sync + 'static {
+    /// What may be spent by now, in wire bytes; none = as much as it takes. Called when the device's turn has come.
+    fn open(&self) -> BoxFuture<'_, Result<Option<u64>, Failure>>;
+
+    /// Writes bytes down that went over the wire; gives what may still be spent.
+    fn spend(&self, bytes: u64) -> Option<u64>;
+
+    /// What a transfer fails with whose budget is spent.
+    fn spent(&self) -> BoxFuture<'_, Failure>;
+
+    /// The whole budget, whatever of it is spent.
+    fn budget(&self) -> Option<u64>;
+}
+
+/// A place for files of pulls.
+pub trait Shelf: Send + Sync + 'static {
+    /// Stores a file whose digests were looked at, or finds it stored. Called again after a crash; the local file may go
+    /// when it returns.
+    fn store(&self, pulled: Pulled) -> BoxFuture<'_, Result<FileRef, Failure>>;
+}
+
+/// The file of a pull.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is called.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// Lowercase hex.
+    pub md5: String,
+    /// Lowercase hex.
+    pub sha256: String,
+    /// Bytes of file in a packet.
+    pub packet_size: u32,
+    /// How it is to be stored.
+    pub layout: Layout,
+}
+
+impl Pulled {
+    /// The name's extension, where a store can carry it.
+    pub fn extension(&self) -> &str {
+        let extension = self.name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let fits = extension.len() <= 6 && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if fits { extension } else { "" }
+    }
+
+    /// The file under its uri.
+    pub fn at(&self, uri: String) -> FileRef {
+        let (md5, sha256) = (self.md5.clone(), self.sha256.clone());
+        FileRef { uri, name: self.name.clone(), size: self.size, md5, sha256, meta: BTreeMap::new() }
+    }
+}
+
+/// Counts nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMeter;
+
+impl Meter for NoMeter {
+    fn open(&self) -> BoxFuture<'_, Result<Option<u64>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn spend(&self, _bytes: u64) -> Option<u64> {
+        None
+    }
+
+    fn spent(&self) -> BoxFuture<'_, Failure> {
+        Box::pin(async { super::order::unmetered() })
+    }
+
+    fn budget(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Stores every file as one, in large appends, and remembers none.
+pub struct PlainShelf(pub Arc<dyn BlobStore>);
+
+impl Shelf for PlainShelf {
+    fn store(&self, pulled: Pulled) -> BoxFuture<'_, Result<FileRef, Failure>> {
+        Box::pin(async move {
+            let stored = self.0.put_appender(&pulled.path, pulled.extension()).await;
+            stored.map(|uri| pulled.at(uri)).map_err(|error| super::source::unreadable(&error))
+        })
+    }
+}
