@@ -3,7 +3,7 @@
 use super::codec::{Codec, refused};
 use super::drive::{Clock, Drive, End};
 use super::machine::Machine;
-use super::outside::{Meter, Pulled, Shelf};
+use super::outside::{Meter, Pulled, Shelf, allowance};
 use super::pull::Landing;
 use super::rejects::Rejects;
 use super::settle::{packet, payload, settle};
@@ -328,7 +328,7 @@ impl Link {
         let mut plan = Plan::new(mode.clone(), order.request.device.clone(), file.clone());
         (plan.packet_size, plan.window, plan.epoch) = (packet_size, settled.window, order.epoch);
         (plan.rate, plan.seed) = (order.request.rate, u64::from(order.epoch));
-        plan.budget = budget(order.meter.as_ref(), payload(&mode, packet_size), topic).await?;
+        plan.budget = allowance(order.meter.as_ref(), payload(&mode, packet_size), topic).await?;
         let opening = Opening {
             direction,
             driver: mode.driver,
@@ -448,25 +448,6 @@ fn ended(order: &Order, traffic: &Traffic) -> LinkEnd {
         Control::Cancel => LinkEnd::Cancelled(*traffic),
         Control::Go | Control::Park => LinkEnd::Parked(*traffic),
     }
-}
-
-/// What this attempt may spend. Fails where that is not enough to get on with.
-async fn budget(meter: &dyn Meter, payload: u64, topic: usize) -> Result<Option<u64>, Failure> {
-    let Some(left) = meter.open().await? else { return Ok(None) };
-    let least = core::least_budget(payload, topic as u64);
-    let whole = meter.budget().unwrap_or(u64::MAX);
-    if whole < least {
-        let message = format!("the traffic budget of {whole} bytes has no room for a few packets and their answers");
-        let hint = format!("raise the budget to {least} bytes or more, or make packets smaller");
-        return Err(Failure::new("PH5042", Class::Permanent, message).hint(hint));
-    }
-    // Too little to say hello with: nothing goes out at all.
-    if left < least / 4 { Err(meter.spent().await) } else { Ok(Some(left)) }
-}
-
-/// What a machine without a budget cannot end with.
-pub(super) fn unmetered() -> Failure {
-    Failure::new("PH9002", Class::Bug, "a transfer without a budget has spent it")
 }
 
 async fn not_good(order: &Order, end: End, traffic: Traffic) -> LinkEnd {

@@ -3,8 +3,9 @@
 use crate::blob::BlobStore;
 use crate::store::BoxFuture;
 use packhorse_core::effect::Layout;
-use packhorse_core::failure::Failure;
+use packhorse_core::failure::{Class, Failure};
 use packhorse_core::file::FileRef;
+use packhorse_core::transfer::least_budget;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ impl Meter for NoMeter {
     }
 
     fn spent(&self) -> BoxFuture<'_, Failure> {
-        Box::pin(async { super::order::unmetered() })
+        Box::pin(async { unmetered() })
     }
 
     fn budget(&self) -> Option<u64> {
@@ -97,4 +98,23 @@ impl Shelf for PlainShelf {
             stored.map(|uri| pulled.at(uri)).map_err(|error| super::source::unreadable(&error))
         })
     }
+}
+
+/// What this attempt may spend. Fails where that is not enough to get on with.
+pub(super) async fn allowance(meter: &dyn Meter, payload: u64, topic: usize) -> Result<Option<u64>, Failure> {
+    let Some(left) = meter.open().await? else { return Ok(None) };
+    let least = least_budget(payload, topic as u64);
+    let whole = meter.budget().unwrap_or(u64::MAX);
+    if whole < least {
+        let message = format!("the traffic budget of {whole} bytes has no room for a few packets and their answers");
+        let hint = format!("raise the budget to {least} bytes or more, or make packets smaller");
+        return Err(Failure::new("PH5042", Class::Permanent, message).hint(hint));
+    }
+    // Too little to say hello with: nothing goes out at all.
+    if left < least / 4 { Err(meter.spent().await) } else { Ok(Some(left)) }
+}
+
+/// What a machine without a budget cannot end with.
+fn unmetered() -> Failure {
+    Failure::new("PH9002", Class::Bug, "a transfer without a budget has spent it")
 }
