@@ -206,7 +206,7 @@ fn a_store_of_the_first_layout_is_brought_up_to_this_one() {
     let store = EmbeddedStore::open(&path).expect("a new store");
     store.put_object(&digest, b"hello", WallTime(5)).expect("kept");
     drop(store);
-    let database = redb::Database::open(&path).expect("a database");
+    let database = Database::open(&path).expect("a database");
     let writing = database.begin_write().expect("a change");
     writing.delete_table(PUT).expect("a table");
     writing.open_table(META).expect("a table").insert("format", 1).expect("written");
