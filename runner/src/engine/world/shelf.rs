@@ -323,7 +323,9 @@ mod tests {
                 mirror: None,
                 run: "run-1".to_owned(),
                 name: name.to_owned(),
-                keep: Arc::new(move || drop(kept.fetch_add(1, Ordering::Relaxed))),
+                keep: Arc::new(move || {
+                    kept.fetch_add(1, Ordering::Relaxed);
+                }),
             }
         }
 
