@@ -21,6 +21,16 @@ pub fn next(last: u32, wall: u64) -> u32 {
     next.max(1)
 }
 
+/// The epoch of a session that has its turn on a device after the session `last` (0 = there was none): pushed on where another
+/// run got its epoch later and its turn sooner.
+pub const fn in_turn(epoch: u32, last: u32) -> u32 {
+    if last == 0 || later(epoch, last) {
+        return epoch;
+    }
+    let next = last.wrapping_add(1);
+    if next == 0 { 1 } else { next }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +43,16 @@ mod tests {
         assert_eq!(next(3, ORIGIN + 640), 10);
         assert_eq!(next(10, ORIGIN + 640), 11);
         assert_eq!(next(50, ORIGIN + 640), 51, "the clock was set back");
+    }
+
+    #[test]
+    fn who_has_its_turn_later_has_the_later_epoch() {
+        assert_eq!(in_turn(10, 0), 10);
+        assert_eq!(in_turn(10, 9), 10);
+        assert_eq!(in_turn(10, 10), 11, "another run got its epoch at the same time");
+        assert_eq!(in_turn(10, 12), 13);
+        assert_eq!(in_turn(7, u32::MAX), 7, "they go round");
+        assert_eq!(in_turn(u32::MAX, u32::MAX), 1, "0 is no epoch");
     }
 
     #[test]

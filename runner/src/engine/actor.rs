@@ -215,7 +215,7 @@ impl Actor {
         };
         let (created, first) = Run::create(new.workflow, new.created, self.clock.now());
         let mut lane = Lane::new(created.on(self.parts.durability), token, 0, None);
-        let decided = lane.run.decide(RunEvent::Begin, self.moment());
+        let decided = lane.course.run.decide(RunEvent::Begin, self.moment());
         self.lanes.insert(run.clone(), lane);
         match decided {
             Ok(mut decision) => {
@@ -243,7 +243,7 @@ impl Actor {
     }
 
     fn fulfil(&mut self, run: &RunId, wish: Wish, reply: Reply<()>) {
-        let paused = self.lanes.get(run).is_some_and(|lane| lane.run.state().pause.is_some());
+        let paused = self.lanes.get(run).is_some_and(|lane| lane.course.run.state().pause.is_some());
         match wish {
             Wish::Event(event) => self.act(run, event, Some(reply)),
             Wish::Resume if paused => self.act(run, RunEvent::Resume, Some(reply)),

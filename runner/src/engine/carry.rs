@@ -26,7 +26,7 @@ impl Actor {
     pub(super) fn act(&mut self, run: &RunId, event: RunEvent, reply: Option<Reply<()>>) {
         let moment = self.moment();
         let Some(lane) = self.lanes.get_mut(run) else { return };
-        match lane.run.decide(event, moment) {
+        match lane.course.run.decide(event, moment) {
             Ok(decision) => self.carry_out(run, decision, reply),
             Err(refused) => self.refused(run, refused, reply),
         }
@@ -66,7 +66,7 @@ impl Actor {
         }
         let orders = decision.effects.into_iter().map(|order| (order, None)).collect();
         lane.pending.push_back(Pending { orders, replies: reply.into_iter().collect(), ..Pending::default() });
-        let append = lane.append(&decision.facts);
+        let append = lane.course.append(&decision.facts);
         let (signals, run) = (self.signals.clone(), run.clone());
         self.outstanding += 1;
         self.writer.append(append, move |committed| drop(signals.send(Signal::Committed { run, committed })));
@@ -118,7 +118,7 @@ impl Actor {
     pub(super) fn settle(&mut self, run: &RunId) {
         let Some(lane) = self.lanes.get_mut(run) else { return };
         lane.publish(self.clock.now());
-        if lane.pending.is_empty() && lane.run.state().is_finished() {
+        if lane.pending.is_empty() && lane.course.run.state().is_finished() {
             Point::RunFinished.pass();
             self.lanes.remove(run);
         }
@@ -131,7 +131,7 @@ impl Actor {
         let ticket = self.ticket;
         let (control, orders) = watch::channel(Control::Go);
         let (notes, mailbox) = NoteSender::new(run.clone(), ticket, self.signals.clone());
-        let checkpoint = lane.checkpoint_for(&order.id);
+        let checkpoint = lane.course.checkpoint_for(&order.id);
         let carried = checkpoint.is_some();
         let id = order.id.clone();
         let job = Job {
@@ -163,7 +163,7 @@ impl Actor {
         let Some(lane) = self.lanes.get_mut(run) else { return };
         let Some(id) = lane.job.as_ref().map(|job| job.id.clone()) else { return };
         if let Some(bytes) = notes.checkpoint {
-            lane.keep_checkpoint(&id, bytes);
+            lane.course.keep_checkpoint(&id, bytes);
         }
         lane.tell(notes.progress, notes.transfer);
         if let Some(reachable) = notes.reachable {
@@ -175,8 +175,8 @@ impl Actor {
     }
 
     pub(super) fn save_checkpoint(&mut self, run: &RunId) {
-        let Some(lane) = self.lanes.get_mut(run).filter(|lane| lane.has_unsaved()) else { return };
-        let append = lane.append(&[]);
+        let Some(lane) = self.lanes.get_mut(run).filter(|lane| lane.course.has_unsaved()) else { return };
+        let append = lane.course.append(&[]);
         let (signals, run) = (self.signals.clone(), run.clone());
         self.outstanding += 1;
         self.writer.append(append, move |committed| drop(signals.send(Signal::Saved { run, committed })));
@@ -209,7 +209,7 @@ impl Actor {
     /// Where nobody tells what an effect cost, what is known of the step stays.
     pub(super) fn effect_ended(&mut self, run: &RunId, id: EffectId, end: EffectEnd, traffic: Option<(Traffic, bool)>) {
         let Some(lane) = self.lanes.get(run) else { return };
-        let known = lane.run.state().steps.get(&id.step).map_or_else(Traffic::default, |step| step.cost.last);
+        let known = lane.course.run.state().steps.get(&id.step).map_or_else(Traffic::default, |step| step.cost.last);
         let (traffic, carried) = traffic.unwrap_or((known, true));
         self.act(run, RunEvent::EffectEnded { id, end, traffic, carried }, None);
         self.save_checkpoint(run);

@@ -1,12 +1,13 @@
 //! One run in the engine's hands: its decisions under way to the journal, its job, who watches it.
 
 use super::command::Reply;
+use super::course::Course;
 use super::handle::{EngineError, LiveView};
 use super::notes::Mailbox;
 use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
-use crate::store::{Append, Mark, StoredCheckpoint, Token};
-use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
+use crate::store::{StoredCheckpoint, Token};
+use packhorse_core::run::{Created, EffectId, Order, Run, Stop, WallTime};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -14,17 +15,11 @@ use tokio::task::AbortHandle;
 
 /// One run.
 pub(super) struct Lane {
-    pub(super) run: Run,
+    pub(super) course: Course,
     pub(super) context: Arc<RunContext>,
-    token: Token,
-    /// Facts handed to the writer.
-    appended: u64,
     /// Handed to the writer and not durable, oldest first.
     pub(super) pending: VecDeque<Pending>,
     pub(super) job: Option<LiveJob>,
-    pub(super) checkpoint: Option<StoredCheckpoint>,
-    /// Whether the checkpoint is newer than what the writer has.
-    unsaved: bool,
     pub(super) wake_at: Option<WallTime>,
     watchers: Option<watch::Sender<LiveView>>,
     progress: Option<Progress>,
@@ -61,33 +56,14 @@ impl Lane {
     pub(super) fn new(run: Run, token: Token, appended: u64, checkpoint: Option<StoredCheckpoint>) -> Self {
         let context = Arc::new(context(&run.state().created));
         Self {
-            run,
+            course: Course::new(run, token, appended, checkpoint),
             context,
-            token,
-            appended,
             pending: VecDeque::new(),
             job: None,
-            checkpoint,
-            unsaved: false,
             wake_at: None,
             watchers: None,
             progress: None,
             transfer: None,
-        }
-    }
-
-    /// The next append: these facts, and the checkpoint where it is new.
-    pub(super) fn append(&mut self, facts: &[Record]) -> Append {
-        let expected = self.appended;
-        self.appended += facts.len() as u64;
-        let unsaved = std::mem::take(&mut self.unsaved);
-        Append {
-            run: self.context.id.clone(),
-            token: self.token,
-            expected,
-            facts: facts.iter().map(Record::encode).collect(),
-            checkpoint: self.checkpoint.clone().filter(|_| unsaved),
-            mark: if self.run.state().is_finished() { Mark::Finished } else { Mark::Unfinished },
         }
     }
 
@@ -109,22 +85,6 @@ impl Lane {
         None
     }
 
-    /// The checkpoint that a job of this step and round goes on from.
-    pub(super) fn checkpoint_for(&self, id: &EffectId) -> Option<Vec<u8>> {
-        let kept = self.checkpoint.as_ref()?;
-        let fits = kept.step == id.step && kept.round == id.round && !kept.bytes.is_empty();
-        fits.then(|| kept.bytes.clone())
-    }
-
-    pub(super) fn keep_checkpoint(&mut self, id: &EffectId, bytes: Vec<u8>) {
-        self.checkpoint = Some(StoredCheckpoint { step: id.step.clone(), round: id.round, bytes });
-        self.unsaved = true;
-    }
-
-    pub(super) fn has_unsaved(&self) -> bool {
-        self.unsaved
-    }
-
     /// For people only.
     pub(super) fn tell(&mut self, progress: Option<Progress>, transfer: Option<Box<TransferView>>) {
         self.progress = progress.or_else(|| self.progress.take());
@@ -140,9 +100,9 @@ impl Lane {
 
     pub(super) fn view(&self, now: WallTime) -> LiveView {
         let told = self.transfer.as_deref().cloned();
-        let kept = || TransferView::kept(self.checkpoint.as_ref()?, self.run.state());
+        let kept = || TransferView::kept(self.course.checkpoint()?, self.course.run.state());
         let transfer = told.or_else(|| kept().filter(|_| self.job.is_none()));
-        LiveView { view: self.run.view(now), progress: self.progress.clone(), transfer, live: true }
+        LiveView { view: self.course.run.view(now), progress: self.progress.clone(), transfer, live: true }
     }
 
     pub(super) fn subscribe(&mut self, now: WallTime) -> watch::Receiver<LiveView> {
@@ -181,7 +141,9 @@ impl Lane {
 
     /// Whether all of it is in the journal and nothing is under way.
     pub(super) fn is_parked(&self) -> bool {
-        self.pending.is_empty() && self.job.is_none() && (self.run.is_parked() || self.run.state().is_finished())
+        self.pending.is_empty()
+            && self.job.is_none()
+            && (self.course.run.is_parked() || self.course.run.state().is_finished())
     }
 }
 

@@ -6,7 +6,8 @@
 //! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes;
 //!   `telling`: what is known of a transfer.
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
-//! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands; `load`: taking runs from the journal.
+//! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
+//!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
 //! * `clock`: time that never goes back.
 //! * `world`: the real performer.
 
@@ -14,6 +15,7 @@ mod actor;
 mod carry;
 mod clock;
 mod command;
+mod course;
 mod handle;
 mod lane;
 mod load;
@@ -24,6 +26,7 @@ mod telling;
 mod tests;
 mod world;
 
+pub use course::Course;
 pub use handle::*;
 pub use notes::NoteSender;
 pub use performer::*;

@@ -14,7 +14,7 @@ const TRAPS: u32 = 3;
 
 /// A codec session that outlives its instances.
 #[derive(Debug)]
-pub(super) struct Codec {
+pub struct Codec {
     plugin: Arc<Plugin>,
     opening: Opening,
     session: Session,
@@ -24,13 +24,13 @@ pub(super) struct Codec {
 
 impl Codec {
     /// Opens the first instance.
-    pub(super) fn open(plugin: Arc<Plugin>, opening: Opening) -> Result<Self, Failure> {
+    pub fn open(plugin: Arc<Plugin>, opening: Opening) -> Result<Self, Failure> {
         let session = plugin.open(&opening).map_err(|error| refused(&error))?;
         Ok(Self { plugin, opening, session, dirty: false, traps: 0 })
     }
 
     /// The topics.
-    pub(super) fn routes(&self) -> &Arc<Routes> {
+    pub fn routes(&self) -> &Arc<Routes> {
         self.session.routes()
     }
 

@@ -6,7 +6,8 @@ use packhorse_core::transfer::{
 };
 
 /// What a machine wants.
-pub(super) enum Wish {
+#[derive(Debug)]
+pub enum Wish {
     /// This to be done.
     Do(Action),
     /// To end as a transfer.
@@ -18,22 +19,38 @@ pub(super) enum Wish {
 }
 
 /// A sans-IO machine of `core::transfer`.
-pub(super) trait Machine {
+pub trait Machine {
+    /// What the codec read out of the device's messages.
     fn handle(&mut self, event: Event, now: Time);
+    /// What the codec could not read.
     fn handle_fault(&mut self, fault: Fault, now: Time);
+    /// The codec has no words for this.
     fn handle_unsupported(&mut self, command: CommandKind, now: Time);
+    /// Something went out.
     fn handle_sent(&mut self, sent: Sent, now: Time);
+    /// Messages came in, readable or not.
     fn handle_received(&mut self, wire_bytes: u64, messages: u32, now: Time);
+    /// Bytes of a pull are on disk.
     fn handle_durable(&mut self, spans: &[Span], now: Time);
+    /// The file of a pull is made.
     fn handle_digests(&mut self, digests: &[Digest], size: u64, now: Time);
+    /// How many wire bytes may still be spent.
     fn handle_budget(&mut self, left: u64, now: Time);
+    /// The bus lost or regained its broker.
     fn handle_connection(&mut self, up: bool, now: Time);
+    /// `poll_timeout` has come.
     fn handle_timeout(&mut self, now: Time);
+    /// Ends here, to go on later.
     fn park(&mut self, now: Time);
+    /// Ends for good.
     fn cancel(&mut self, reason: Text, now: Time);
+    /// What to do next.
     fn poll(&mut self, now: Time) -> Option<Wish>;
+    /// When `handle_timeout` wants to be called.
     fn poll_timeout(&self) -> Option<Time>;
+    /// For people.
     fn progress(&self, now: Time) -> ProgressReport;
+    /// What could not be used.
     fn faults(&self) -> &FaultReport;
     /// Serialized, where there is anything to keep.
     fn checkpoint(&self) -> Option<Vec<u8>>;

@@ -3,7 +3,8 @@
 //! * `settle`: packet size and window, from codec, workflow and broker; pure
 //! * `channel`: a codec's topics on the bus
 //! * `codec`: the codec's batches and traps
-//! * `machine`, `drive`: the machine and the loop around it; `rejects`: what it was told and could not use
+//! * `machine`, `talk`: the machine, and what it says and understands; `rejects`: what it was told and could not use; `drive`: the loop that waits for it
+//! * `begin`, `ending`: from what was asked for to a plan, and from a machine's end to an answer; pure
 //! * `source`: bytes of a push
 //! * `spool`, `pull`: bytes of a pull
 //! * `order`: one transfer as asked for; this file's [`Link::run`] carries it out
@@ -11,9 +12,11 @@
 //!
 //! One transfer a device at a time; others wait for their turn.
 
+mod begin;
 mod channel;
 mod codec;
 mod drive;
+mod ending;
 mod machine;
 mod order;
 mod outside;
@@ -22,14 +25,20 @@ mod rejects;
 mod settle;
 mod source;
 mod spool;
+mod talk;
 mod turns;
 
+pub use begin::{Beginning, Begun, begin, told};
 pub use channel::{Channel, Worth, wire_bytes};
+pub use codec::Codec;
+pub use ending::{answered, clean, ended_badly, pushed};
+pub use machine::{Machine, Wish};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
 pub use outside::{Meter, NoMeter, PlainShelf, Pulled, Shelf};
 pub use rejects::Rejected;
 pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
+pub use talk::{End, Next, Talk};
 
 use crate::blob::Contents;
 use crate::bus::Bus;

@@ -1,28 +1,29 @@
 //! One transfer as asked for, and its way through the link.
 
-use super::codec::{Codec, refused};
-use super::drive::{Clock, Drive, End};
+use super::begin::{Beginning, Begun, begin, pairs, told};
+use super::channel::Channel;
+use super::codec::Codec;
+use super::drive::{Clock, Drive};
+use super::ending::{answered, clean, ended_badly, plain, pushed};
 use super::machine::Machine;
 use super::outside::{Meter, Pulled, Shelf, allowance};
 use super::pull::Landing;
-use super::rejects::Rejects;
-use super::settle::{packet, payload, settle};
+use super::settle::payload;
 use super::source::Source;
-use super::{Channel, Control, Link};
+use super::talk::{End, Talk};
+use super::{Control, Link};
 use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
-use packhorse_core::effect::{Confirmed, Layout, Traffic, TransferReport, TransferRequest, TransferTask};
+use packhorse_core::effect::{Layout, Traffic, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
 use packhorse_core::transfer::{
-    self as core, Algorithm, Checkpoint, Comparison, Digest, Direction, Ending, FileInfo, Flow, Mode, Opening, Pairs,
-    Plan, ProgressReport, Time, Transfer, TransferFailure, Verified, Verify,
+    self as core, Checkpoint, Direction, Ending, FileInfo, Pairs, ProgressReport, Time, Transfer, Verify,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -135,16 +136,10 @@ mod text {
     }
 }
 
-/// What the machine, the codec and the loop start from.
+/// What the loop starts from.
 struct Started {
-    mode: Mode,
-    plan: Plan,
-    checkpoint: Option<Checkpoint>,
-    codec: Codec,
-    channel: Channel,
+    begun: Begun,
     subscription: Subscription,
-    /// Of this end's packets, and whether it can be another one in the next attempt.
-    packet: (u64, bool),
 }
 
 impl Link {
@@ -155,10 +150,7 @@ impl Link {
         let Some(mut turn) = self.turn(&mut order).await else {
             return ended(&order, &spent);
         };
-        if *turn != 0 && !epoch::later(order.epoch, *turn) {
-            // Another run's transfer got its epoch later and its turn sooner.
-            order.epoch = turn.wrapping_add(1).max(1);
-        }
+        order.epoch = epoch::in_turn(order.epoch, *turn);
         *turn = order.epoch;
         let result = match order.request.task.clone() {
             TransferTask::Push { file } => self.push(&mut order, file, &mut spent).await,
@@ -189,24 +181,13 @@ impl Link {
             return Ok(ended(order, spent));
         };
         let clock = Clock::start();
-        let machine =
-            Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription, started.packet);
+        let machine = Transfer::new(started.begun.plan, started.begun.checkpoint, clock.now())
+            .map_err(|error| unplanned(&error))?;
+        let parts = (started.begun.codec, started.begun.channel, started.subscription, started.begun.packet);
         let (end, machine) = self.drive(order, machine, parts, (Some(source), None), clock).await;
-        let traffic = machine.machine.traffic();
+        let traffic = machine.talk.machine.traffic();
         *spent = traffic;
-        Ok(match end? {
-            End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
-                LinkEnd::Good(Box::new(TransferReport {
-                    file,
-                    confirmed,
-                    device_size: Some(size),
-                    device_digests: digests_by_device,
-                    traffic,
-                }))
-            }
-            end => not_good(order, end, traffic).await,
-        })
+        Ok(in_budget(order, pushed(file, end?, traffic)).await)
     }
 
     async fn pull(
@@ -225,16 +206,16 @@ impl Link {
             return Ok(ended(order, spent));
         };
         let clock = Clock::start();
-        let machine =
-            Transfer::new(started.plan, started.checkpoint, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription, started.packet);
+        let machine = Transfer::new(started.begun.plan, started.begun.checkpoint, clock.now())
+            .map_err(|error| unplanned(&error))?;
+        let parts = (started.begun.codec, started.begun.channel, started.subscription, started.begun.packet);
         let (end, drive) = self.drive(order, machine, parts, (None, Some(landing)), clock).await;
-        let traffic = drive.machine.traffic();
+        let traffic = drive.talk.machine.traffic();
         *spent = traffic;
         let landing = drive.landing.ok_or_else(|| Failure::new("PH9002", Class::Bug, "a pull lost its landing"))?;
         match end? {
             End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
-                let last = drive.machine.checkpoint();
+                let last = drive.talk.machine.checkpoint();
                 let name = name.unwrap_or(if last.name.is_empty() { file_type } else { last.name });
                 let file = self.store(order, landing, (clean(&name), last.packet_size, layout)).await?;
                 let report = TransferReport {
@@ -254,7 +235,7 @@ impl Link {
                 failure.message = format!("{}; the file is kept in {}", failure.message, to.display());
                 Ok(LinkEnd::Failed { failure, traffic, restart: true })
             }
-            end => Ok(not_good(order, end, traffic).await),
+            end => Ok(in_budget(order, ended_badly(end, traffic)).await),
         }
     }
 
@@ -293,21 +274,18 @@ impl Link {
         let Some(started) = self.start(order, Direction::Push, told(&file, &order.request.meta), None).await? else {
             return Ok(ended(order, spent));
         };
-        if !started.mode.can_query {
+        if !started.begun.mode.can_query {
             let message = format!("codec {} cannot ask a device what it holds", order.plugin.title());
             let hint = "leave the verify out; transfer.push tells by `confirmed` how sure it is";
             return Err(Failure::new("PH5105", Class::Permanent, message).hint(hint));
         }
         let clock = Clock::start();
-        let machine = Verify::new(started.plan, clock.now()).map_err(|error| unplanned(&error))?;
-        let parts = (started.codec, started.channel, started.subscription, started.packet);
+        let machine = Verify::new(started.begun.plan, clock.now()).map_err(|error| unplanned(&error))?;
+        let parts = (started.begun.codec, started.begun.channel, started.subscription, started.begun.packet);
         let (end, drive) = self.drive(order, machine, parts, (None, None), clock).await;
-        let traffic = drive.machine.traffic();
+        let traffic = drive.talk.machine.traffic();
         *spent = traffic;
-        Ok(match end? {
-            End::Answer(verified) => LinkEnd::Good(Box::new(answer(file, verified, traffic))),
-            end => not_good(order, end, traffic).await,
-        })
+        Ok(in_budget(order, answered(file, end?, traffic)).await)
     }
 
     /// Settles the plan, opens the codec and subscribes; nothing when told to end before that.
@@ -318,51 +296,25 @@ impl Link {
         file: FileInfo,
         landing: Option<&Landing>,
     ) -> Result<Option<Started>, Failure> {
-        let mode = mode(&order.plugin, direction)?;
-        let routes = order.plugin.routes(&order.request.device, &order.vars).map_err(|error| refused(&error))?;
-        let topic = Channel::new(Arc::new(routes), Flow::FromDevice).longest_topic();
-        let settled = settle(&order.request, &mode, topic, self.broker_limit())?;
-        let (checkpoint, saved) = self.kept(order, landing);
-        let packet_size =
-            checkpoint.as_ref().filter(|_| mode.grid).map_or(settled.packet_size, |kept| kept.packet_size);
-        let mut plan = Plan::new(mode.clone(), order.request.device.clone(), file.clone());
-        (plan.packet_size, plan.window, plan.epoch) = (packet_size, settled.window, order.epoch);
-        (plan.rate, plan.seed) = (order.request.rate, u64::from(order.epoch));
-        plan.budget = allowance(order.meter.as_ref(), payload(&mode, packet_size), topic).await?;
-        let opening = Opening {
-            direction,
-            driver: mode.driver,
-            device: order.request.device.clone(),
-            file,
-            packet_size,
+        let mut begun = begin(Beginning {
+            request: &order.request,
+            plugin: &order.plugin,
+            vars: &order.vars,
             epoch: order.epoch,
-            done: checkpoint.as_ref().map(|kept| kept.done.iter().collect()).unwrap_or_default(),
-            vars: order.vars.clone(),
-            saved,
-        };
-        let codec = Codec::open(Arc::clone(&order.plugin), opening)?;
-        let channel = Channel::new(Arc::clone(codec.routes()), Flow::FromDevice);
+            checkpoint: order.checkpoint.as_deref(),
+            direction,
+            file,
+            held: landing.map(Landing::held),
+            broker: self.broker_limit(),
+        })?;
+        let (payload, topic) = (payload(&begun.mode, begun.plan.packet_size), begun.channel.longest_topic());
+        begun.plan.budget = allowance(order.meter.as_ref(), payload, topic).await?;
         let subscribed = tokio::select! {
-            subscribed = channel.subscribe(self.bus.as_ref()) => subscribed,
+            subscribed = begun.channel.subscribe(self.bus.as_ref()) => subscribed,
             _ = order.control.wait_for(|control| *control != Control::Go) => return Ok(None),
         };
         let subscription = subscribed.map_err(|error| unsubscribed(&error))?;
-        let sends = matches!(order.request.task, TransferTask::Push { .. });
-        let packet = if sends { packet(&mode, packet_size, topic) } else { 0 };
-        let fixed = mode.grid || order.request.packet_size.is_some();
-        Ok(Some(Started { mode, plan, checkpoint, codec, channel, subscription, packet: (packet, fixed) }))
-    }
-
-    /// The checkpoint of an earlier attempt, with what the spool holds by now.
-    fn kept(&self, order: &Order, landing: Option<&Landing>) -> (Option<Checkpoint>, Vec<u8>) {
-        let kept = order.checkpoint.as_deref().and_then(Kept::read);
-        let Some((mut checkpoint, kept)) = kept.and_then(|kept| Some((kept.checkpoint()?, kept))) else {
-            return (None, Vec::new());
-        };
-        if let Some(landing) = landing {
-            checkpoint.done = landing.held();
-        }
-        (Some(checkpoint), kept.saved)
+        Ok(Some(Started { begun, subscription }))
     }
 
     async fn drive<M: Machine>(
@@ -374,18 +326,13 @@ impl Link {
         clock: Clock,
     ) -> (Result<End, Failure>, Drive<M>) {
         let mut drive = Drive {
-            machine,
+            talk: Talk::new(machine, codec, channel, Arc::clone(&order.meter)),
             bus: Arc::clone(&self.bus),
-            channel,
-            codec,
             source,
             landing,
             notes: order.notes.clone(),
             clock,
-            meter: Arc::clone(&order.meter),
-            commands: Vec::new(),
             told: None,
-            rejects: Rejects::default(),
             heard_before: order.checkpoint.as_deref().and_then(Kept::read).and_then(|kept| kept.heard),
             packet,
             fixed,
@@ -397,43 +344,6 @@ impl Link {
     fn broker_limit(&self) -> Option<u32> {
         self.bus.status().borrow().limits().and_then(|limits| limits.max_packet_size)
     }
-}
-
-fn mode(plugin: &Plugin, direction: Direction) -> Result<Mode, Failure> {
-    plugin.description().mode(direction).cloned().ok_or_else(|| {
-        let way = if direction == Direction::Push { "push files to" } else { "pull files from" };
-        Failure::new("PH5106", Class::Permanent, format!("codec {} cannot {way} devices", plugin.title()))
-            .hint("`packhorse plugin inspect` tells what a codec can do")
-    })
-}
-
-fn told(file: &FileRef, meta: &BTreeMap<String, String>) -> FileInfo {
-    let digest = |algorithm, text: &str| hex::decode(text).map(|value| Digest { algorithm, value });
-    let digests = [digest(Algorithm::Md5, &file.md5), digest(Algorithm::Sha256, &file.sha256)];
-    let mut all = file.meta.clone();
-    all.extend(meta.iter().map(|(name, value)| (name.clone(), value.clone())));
-    FileInfo {
-        name: file.name.clone(),
-        size: Some(file.size),
-        digests: digests.into_iter().flatten().collect(),
-        meta: pairs(&all),
-    }
-}
-
-fn pairs(map: &BTreeMap<String, String>) -> Pairs {
-    map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// A name as it may stand in a store: the last part of a path, printable, at most 128 bytes.
-fn clean(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let kept: String = last.chars().filter(|letter| !letter.is_control()).take(100).collect();
-    if kept.is_empty() || kept.chars().all(|letter| letter == '.') { "file".to_owned() } else { kept }
-}
-
-fn answer(file: FileRef, verified: Verified, traffic: Traffic) -> TransferReport {
-    let confirmed = if verified.comparison == Comparison::Unknown { Confirmed::Acks } else { Confirmed::DeviceDigest };
-    TransferReport { file, confirmed, device_size: verified.size, device_digests: verified.digests, traffic }
 }
 
 /// The accounts of earlier attempts, as the checkpoint carries them.
@@ -450,26 +360,14 @@ fn ended(order: &Order, traffic: &Traffic) -> LinkEnd {
     }
 }
 
-async fn not_good(order: &Order, end: End, traffic: Traffic) -> LinkEnd {
+/// A budget that is spent is told in the words of its books: how much it was, and when there is more.
+async fn in_budget(order: &Order, end: LinkEnd) -> LinkEnd {
     match end {
-        End::Transfer(Ending::Failed(failure)) if failure.code == core::code::TRAFFIC_BUDGET => {
+        LinkEnd::Failed { failure, traffic, .. } if failure.code == core::code::TRAFFIC_BUDGET => {
             LinkEnd::Failed { failure: order.meter.spent().await, traffic, restart: false }
         }
-        End::Transfer(Ending::Failed(failure)) | End::Failed(failure) => {
-            LinkEnd::Failed { restart: failure.restart, failure: plain(failure), traffic }
-        }
-        End::Transfer(Ending::Cancelled) => LinkEnd::Cancelled(traffic),
-        End::Transfer(Ending::Parked) => LinkEnd::Parked(traffic),
-        End::Transfer(Ending::Good { .. }) | End::Answer(_) => {
-            let failure = Failure::new("PH9002", Class::Bug, "a machine ended as another kind of machine");
-            LinkEnd::Failed { failure, traffic, restart: false }
-        }
+        end => end,
     }
-}
-
-fn plain(failure: TransferFailure) -> Failure {
-    let plain = Failure::new(failure.code, failure.class, failure.message);
-    if failure.hint.is_empty() { plain } else { plain.hint(failure.hint) }
 }
 
 fn unplanned(error: &core::TransferError) -> Failure {

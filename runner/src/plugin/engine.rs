@@ -38,7 +38,8 @@ fn config(settings: &HostSettings) -> Config {
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
         .wasm_simd(true)
-        .epoch_interruption(true)
+        .epoch_interruption(settings.limits.fuel.is_none())
+        .consume_fuel(settings.limits.fuel.is_some())
         .max_wasm_stack(settings.limits.stack)
         .memory_init_cow(true)
         // Nobody walks a stack through a guest, and loading is quicker without the tables for it.

@@ -314,6 +314,9 @@ pub enum Trap {
     /// Too long altogether.
     #[error("it took more than {0} ms")]
     Wall(u64),
+    /// Too many instructions, where they are counted.
+    #[error("it used more than {0} units of fuel")]
+    Fuel(u64),
     /// Too much to copy out of it.
     #[error("it gave back more than {0} bytes")]
     Output(usize),
@@ -334,6 +337,7 @@ impl Trap {
             Self::Memory(_) => "plugin_trap_memory",
             Self::Cpu(_) => "plugin_trap_cpu",
             Self::Wall(_) => "plugin_trap_wall",
+            Self::Fuel(_) => "plugin_trap_fuel",
             Self::Output(_) => "plugin_trap_output",
             Self::Invalid(_) => "plugin_trap_invalid",
             Self::Other(_) => "plugin_trap_other",

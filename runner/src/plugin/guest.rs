@@ -103,7 +103,7 @@ impl Guest {
             store.data_mut().budget.look()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        let made = run(&mut store, &template.ticker, |store| template.pre.instantiate(store));
+        let made = run(&mut store, template, |store| template.pre.instantiate(store));
         match made {
             Ok(instance) => Ok(Self { store, instance, template: template.clone() }),
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(NoGuest::NoSlot),
@@ -135,7 +135,7 @@ impl Guest {
         function: Function,
         call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
-        run(&mut self.store, &self.template.ticker, call).map_err(|error| self.failed(function, &error))
+        run(&mut self.store, &self.template, call).map_err(|error| self.failed(function, &error))
     }
 
     fn failed(&mut self, function: Function, error: &wasmtime::Error) -> CallError {
@@ -145,12 +145,16 @@ impl Guest {
 
 fn run<T>(
     store: &mut GuestStore,
-    ticker: &Ticker,
+    template: &Template,
     call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<T>,
 ) -> wasmtime::Result<T> {
+    if let Some(fuel) = template.limits.fuel {
+        store.set_fuel(fuel)?;
+        return call(store);
+    }
     store.data_mut().budget.reset();
     store.set_epoch_deadline(1);
-    let _running = ticker.running();
+    let _running = template.ticker.running();
     call(store)
 }
 
@@ -178,6 +182,7 @@ fn trap(limits: Limits, error: &wasmtime::Error) -> Trap {
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::UnreachableCodeReached) => Trap::Unreachable("unreachable".to_owned()),
         Some(wasmtime::Trap::IntegerDivisionByZero) => Trap::Unreachable("division by zero".to_owned()),
+        Some(wasmtime::Trap::OutOfFuel) => Trap::Fuel(limits.fuel.unwrap_or(0)),
         Some(wasmtime::Trap::StackOverflow) => Trap::StackOverflow,
         Some(wasmtime::Trap::MemoryOutOfBounds) => Trap::OutOfBounds,
         Some(other) => Trap::Other(other.to_string()),

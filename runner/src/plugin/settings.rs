@@ -80,10 +80,19 @@ pub struct Limits {
     pub cpu: Duration,
     /// Time on the wall, against a host that sleeps in the middle of a call.
     pub wall: Duration,
+    /// Counts instructions instead of looking at clocks: the same call ends at the same place everywhere, at a third of the speed.
+    /// For simulations; `cpu` and `wall` say nothing then.
+    pub fuel: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 8 << 20, stack: 256 << 10, cpu: Duration::from_millis(10), wall: Duration::from_millis(500) }
+        Self {
+            memory: 8 << 20,
+            stack: 256 << 10,
+            cpu: Duration::from_millis(10),
+            wall: Duration::from_millis(500),
+            fuel: None,
+        }
     }
 }

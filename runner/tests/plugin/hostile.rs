@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::guest::{Guest, RESULT};
-use packhorse::plugin::{CacheFolder, Host, HostSettings, Plugin, PluginError, Session, kit};
+use packhorse::plugin::{CacheFolder, Host, HostSettings, Limits, Plugin, PluginError, Session, kit};
 use packhorse_core::transfer::{Direction, Driver, FileInfo, Incoming, Opening};
 use std::sync::Arc;
 
@@ -109,6 +109,23 @@ fn an_endless_loop_ends_with_its_budget() {
         "plugin_trap_cpu",
         "more than 10 ms of processor time",
     );
+}
+
+/// By fuel no clock is looked at: the same call ends at the same place, and the next has all its fuel again.
+#[test]
+fn an_endless_loop_ends_with_its_fuel_where_that_is_counted() {
+    let limits = Limits { fuel: Some(100_000), ..Limits::default() };
+    let settings = HostSettings { cache: CacheFolder::Off, slots: 4, limits, ..HostSettings::default() };
+    let host = Host::new(settings).unwrap();
+    let loops = host.load_bytes("loops", &component(decoding("loops", "(loop (br 0)) unreachable"))).unwrap();
+    let error = loops.open(&opening()).unwrap().decode(message()).unwrap_err();
+    assert_eq!(error.code(), "plugin_trap_fuel", "{error}");
+    assert!(error.to_string().contains("more than 100000 units of fuel"), "{error}");
+    let honest = host.load_bytes("honest", &component(Guest::named("honest"))).unwrap();
+    let mut session = honest.open(&opening()).unwrap();
+    for _ in 0..10_000 {
+        assert_eq!(session.decode(message()).unwrap(), Default::default());
+    }
 }
 
 #[test]
