@@ -7,7 +7,6 @@ use packhorse_tests::world::{self, id, number};
 use packhorse_tests::{Service, World, files};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// The largest message of these transfers, with its topic.
 const PACKET: u64 = 1_100;
@@ -50,20 +49,11 @@ impl Place {
     fn at(&self, time: &str, args: &[&str]) -> Child {
         let data = self.world.data().display().to_string();
         let more = ["-o", "json", "--mqtt", &self.services.mqtt, "--fastdfs", &self.services.tracker, "--data", &data];
-        let plain = self.world.command(&[args, &more].concat());
-        let mut command = Command::new("faketime");
-        command
-            .args(["--exclude-monotonic", "-f", &format!("@{time}")])
-            .arg(plain.get_program())
-            .args(plain.get_args());
-        command.current_dir(self.world.folder()).env("TZ", "UTC");
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        Child::start(command, "faketime packhorse (is the package faketime installed?)")
+        let mut command = self.world.command(&[args, &more].concat());
+        // The library alone: the command `faketime` stays as a parent, which SIGKILL would take instead.
+        command.env("LD_PRELOAD", library()).env("FAKETIME", format!("@{time}"));
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1").env("TZ", "UTC");
+        Child::start(command, "packhorse under a shifted clock")
     }
 
     fn run(&self, time: &str, workflow: &std::path::Path, file: &std::path::Path, bytes: u64) -> Child {
@@ -94,6 +84,13 @@ impl Place {
     fn arrived(&self, name: &str, bytes: &[u8]) {
         assert!(std::fs::read(self.world.path(&format!("device/{name}"))).unwrap() == bytes, "{name} differs");
     }
+}
+
+/// Where the package faketime put its library.
+fn library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).filter(|path| path.is_file());
+    found.next().expect("libfaketimeMT.so.1 under /usr/lib: is the package faketime installed?")
 }
 
 #[test]

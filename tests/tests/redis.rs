@@ -139,11 +139,9 @@ fn new_runs_are_refused_while_the_store_is_nearly_full() {
     settings(&world, &server);
     let path = workflow(&world, "note", "steps:\n  - { uses: log, with: { message: hello } }\n");
     world.embedded(&path, &[]).end().exits(0);
-    server.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let full = "for i = 1, 2000 do redis.call('SET', 'x' .. i, string.rep('x', 400)) end return 1";
-    server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
     server.tell(&["EVAL", full, "0"]);
-    server.tell(&["CONFIG", "SET", "maxmemory", "2mb"]);
+    server.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
     world.embedded(&path, &[]).end().exits(69).says(&["PH7017", "maxmemory"]);
     server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
     let yaml = "store: { reserve: 1000000GiB }\n";

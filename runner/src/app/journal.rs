@@ -101,6 +101,10 @@ fn cannot_open(error: &StoreError) -> Stop {
             .hint("start again: the runs are told, and `packhorse resume RUN` goes on by asking the devices"),
         StoreError::Damaged { .. } => Stop::unavailable("PH1022", chain(error))
             .hint("restore the Redis server from a backup; runs that are not damaged go on"),
+        error if chain(error).contains("maxmemory") => {
+            Stop::unavailable("PH7017", format!("the Redis server of the journal is full: {}", chain(error)))
+                .hint("raise `maxmemory` on the server, or make room there")
+        }
         _ => Stop::unavailable("PH1021", chain(error)).hint("start the Redis server, or use --store embedded"),
     }
 }
