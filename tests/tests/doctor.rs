@@ -149,7 +149,9 @@ fn what_a_redis_server_keeps_and_throws_away_is_told() {
     let server = Redis::durable();
     let report = doctor(&world, 0, &["--redis", &server.url()]);
     one(&report, "redis", "ok", &["noeviction", "append-only file"]);
-    one(&report, "redis delay", "ok", &["written, read and deleted", "median of 20"]);
+    // How long it takes is the disk's business here: each write is flushed.
+    let delay = found(&report, "redis delay")[0].to_string();
+    assert!(delay.contains("written, read and deleted") && delay.contains("median of 20"), "{delay}");
     assert_eq!(server.tell(&["DBSIZE"]), ":0", "nothing stays");
     server.tell(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let report = doctor(&world, 0, &["--redis", &server.url()]);

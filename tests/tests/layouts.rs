@@ -47,11 +47,15 @@ impl Place {
         run["outputs"]["uri"].as_str().unwrap().to_owned()
     }
 
-    /// Files in the file store.
+    /// Files in the file store; what the server keeps for itself has shorter names.
     fn stored(&self) -> usize {
         fn below(path: &Path) -> usize {
             let Ok(entries) = std::fs::read_dir(path) else { return 0 };
-            entries.flatten().map(|entry| if entry.path().is_dir() { below(&entry.path()) } else { 1 }).sum()
+            let files = |entry: std::fs::DirEntry| {
+                let named = entry.file_name().len() >= 27;
+                if entry.path().is_dir() { below(&entry.path()) } else { usize::from(named) }
+            };
+            entries.flatten().map(files).sum()
         }
         below(&self.world.path("fastdfs/data"))
     }
