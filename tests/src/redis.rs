@@ -116,8 +116,8 @@ impl Redis {
     fn asked(&self, words: &[&str]) -> Option<String> {
         let mut stream = TcpStream::connect(self.listens).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        let mut message = format!("*{}\r\n", words.len());
-        words.iter().for_each(|word| message.push_str(&format!("${}\r\n{word}\r\n", word.len())));
+        let words_of = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
+        let message = format!("*{}\r\n{}", words.len(), words.iter().map(words_of).collect::<String>());
         stream.write_all(message.as_bytes()).ok()?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).ok()?;

@@ -43,7 +43,7 @@ pub struct Stop {
     /// What happened; for JSON as well.
     pub failure: Failure,
     /// Already laid out for people, where a list of problems is more than one sentence.
-    pub rendered: Option<String>,
+    pub rendered: Option<Box<str>>,
 }
 
 impl Stop {

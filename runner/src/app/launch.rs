@@ -232,7 +232,7 @@ fn missing(text: &str) -> Stop {
 
 fn rendered(problems: &workflow::Problems) -> Stop {
     let mut stop = Stop::usage("PH2001", format!("{} has {} problem(s)", problems.file(), problems.count()));
-    stop.rendered = Some(problems.to_string());
+    stop.rendered = Some(problems.to_string().into());
     stop
 }
 
@@ -242,7 +242,7 @@ fn bad_inputs(workflow: &Workflow, failures: &[Failure]) -> Stop {
         let hint = failure.hint.as_ref().map_or_else(String::new, |hint| format!("\n  help: {hint}"));
         format!("error[{}]: {}{hint}\n", failure.code, failure.message)
     });
-    stop.rendered = Some(lines.collect());
+    stop.rendered = Some(lines.collect::<String>().into());
     stop
 }
 

@@ -144,11 +144,11 @@ impl Broker {
             return Ok(());
         }
         if let Origin::Device(device) = from {
-            return self.from_device(device, message, from, ground);
+            return self.upward(device, message, from, ground);
         }
         for (to, filter) in self.subscribers.get(&message.topic).cloned().unwrap_or_default() {
             match to {
-                To::Device(device) => self.to_device(device, filter, message.clone(), from, ground),
+                To::Device(device) => self.downward(device, filter, message.clone(), from, ground),
                 To::Job { .. } => {
                     ground.later(self.quantum, Happening::Arrive { to, filter, message: message.clone(), from });
                 }
@@ -157,13 +157,7 @@ impl Broker {
         Ok(())
     }
 
-    fn from_device(
-        &mut self,
-        device: usize,
-        message: Message,
-        from: Origin,
-        ground: &mut Ground,
-    ) -> Result<(), Violation> {
+    fn upward(&mut self, device: usize, message: Message, from: Origin, ground: &mut Ground) -> Result<(), Violation> {
         let wire = &mut self.wires[device];
         if ground.now < wire.offline_until {
             return Ok(());
@@ -193,7 +187,7 @@ impl Broker {
         Ok(())
     }
 
-    fn to_device(&mut self, device: usize, filter: usize, message: Message, from: Origin, ground: &mut Ground) {
+    fn downward(&mut self, device: usize, filter: usize, message: Message, from: Origin, ground: &mut Ground) {
         let foreign = self.foreign(device, &message, from, ground);
         let wire = &mut self.wires[device];
         if ground.now < wire.offline_until {

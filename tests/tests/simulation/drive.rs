@@ -25,6 +25,7 @@ const BATCH: usize = 64;
 /// How often a silent transfer is looked at.
 const LOOK: u64 = 5_000_000;
 
+#[expect(clippy::large_enum_variant, reason = "there are few, and each lives where it is made")]
 enum Either {
     Transfer(Talk<Transfer>),
     Verify(Talk<Verify>),

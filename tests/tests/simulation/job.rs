@@ -201,10 +201,7 @@ impl Runner {
         let mut inbox = std::mem::take(&mut job.inbox);
         let acted = drive.act(connected, control, &mut inbox, disk, out);
         job.inbox = inbox;
-        let acted = match acted {
-            Ok(acted) => acted,
-            Err(stop) => return Err(stop),
-        };
+        let acted = acted?;
         for (span, generation) in acted.syncs {
             out.spool_syncs(self.id, self.life, &drive.part, span, generation);
         }

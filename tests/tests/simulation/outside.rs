@@ -183,7 +183,7 @@ impl Outside {
                         && flash.shelf.values().any(|shelf| shelf.sha256 == stored.sha256)
                 });
                 // Where the message with the digest was lost, nobody can tell that one byte is another.
-                !whole && !(self.lies(index) && report.device_digests.is_empty())
+                !(whole || self.lies(index) && report.device_digests.is_empty())
             }
             TransferTask::Verify { file } => {
                 let held = flash.files.values().any(|stored| stored.sha256 == file.sha256);

@@ -129,14 +129,11 @@ impl Runner {
     fn adopt(&mut self, run: &RunId, out: &mut Outside) -> Result<(), Stop> {
         let Ok(token) = out.store.claim(self.claim(run, out)) else { return Ok(()) };
         out.ground.boundary("claimed")?;
-        let facts = match out.store.read(run, &out.ground) {
-            Ok(facts) => facts,
-            Err(_) => {
-                out.ground.counts.add(Struck::RecordFlip);
-                out.ground.counts.quarantined += 1;
-                out.oracle.quarantine(run);
-                return Ok(());
-            }
+        let Ok(facts) = out.store.read(run, &out.ground) else {
+            out.ground.counts.add(Struck::RecordFlip);
+            out.ground.counts.quarantined += 1;
+            out.oracle.quarantine(run);
+            return Ok(());
         };
         let records: Result<Vec<Record>, _> = facts.iter().map(|fact| Record::decode(fact)).collect();
         let records = records.map_err(|error| Stop::Wrong(format!("C6: a stored record is believed: {error}")))?;

@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn a_push_tells_its_packets_at_every_checkpoint() {
         let split = format!("file:md5:split:{MD5}");
-        let cases: [(&[(u64, u64)], u64, &str); 7] = [
+        type Case = (&'static [(u64, u64)], u64, &'static str);
+        let cases: [Case; 7] = [
             (&[], 28_800, "0/45"),
             (&[(0, 2_560)], 28_800, "4/45"),
             (&[(0, 2_559)], 28_800, "3/45"),

@@ -25,6 +25,9 @@ const PARTING: Duration = Duration::from_secs(2);
 const OF_RUN: &str = "\u{1}mirror:run:";
 const OF_KEY: &str = "\u{1}mirror:key:";
 
+/// Keys with what waits for them.
+type Batch = Vec<(String, Waiting)>;
+
 /// The mirror; its task ends with it.
 pub struct Mirror {
     shared: Arc<Shared>,
@@ -175,7 +178,8 @@ impl Shared {
         }
     }
 
-    fn take(&self) -> (Vec<(String, String)>, Vec<(String, Waiting)>) {
+    /// What is to be looked up, and what is to be written.
+    fn take(&self) -> (Vec<(String, String)>, Batch) {
         let mut state = self.state();
         let batch = state.queue.take(BATCH);
         state.writing = !batch.is_empty();
