@@ -9,7 +9,7 @@ fn every_example_of_the_guide_passes() {
     let guide = std::fs::read_to_string(&path).expect("readable");
     let blocks: Vec<String> =
         guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
         let check = move || {
             workflow::check(block.as_bytes(), "guide-workflows.md").map(drop).map_err(|problems| problems.to_string())

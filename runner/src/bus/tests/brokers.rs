@@ -127,7 +127,10 @@ async fn what_a_broker_does_not_offer_is_not_asked_of_it() {
     assert!(matches!(error, BusError::TooLarge { limit: 60, .. }), "{error}");
     bus.publish(Message::new("t", "lowered")).unwrap();
     bus.close().await;
-    // Noted only where it came as QoS 0: the fake acknowledges QoS 1 under a name of its own.
+    // Noted only where it came as QoS 0: the fake acknowledges QoS 1 under a name of its own. Whoever closes does not wait for it.
+    while fake.notes.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(*fake.notes.lock().unwrap(), ["lowered"]);
     assert_eq!(fake.connections(), 1);
 }
