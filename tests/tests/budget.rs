@@ -162,12 +162,13 @@ fn runs_share_a_devices_day_and_a_new_run_may_have_more() {
     let (noon, push, budget) = ("2026-03-09 12:00:00", place.push("day", ""), 160_000);
     place.run(noon, &push, &small, budget).end().exits(0);
     place.arrived("small.bin", &small_bytes);
-    let mut second = place.run(noon, &push, &large, budget);
+    // Later ones: ids grow with the clock, and the newest run is looked at.
+    let mut second = place.run("2026-03-09 13:00:00", &push, &large, budget);
     let name = place.spent(&mut second);
     place.spends(budget);
     assert!(second.kill());
-    place.at(noon, &["cancel", &name]).end();
-    place.run(noon, &push, &large, 4 * budget).end().exits(0);
+    place.at("2026-03-09 14:00:00", &["cancel", &name]).end();
+    place.run("2026-03-09 15:00:00", &push, &large, 4 * budget).end().exits(0);
     place.arrived("large.bin", &large_bytes);
 }
 
