@@ -65,12 +65,7 @@ fn a_second_terminal_lists_shows_explains_and_cancels() {
 
     let explained = scene.json(&["explain", &scene.name]);
     assert_eq!(explained["items"][0]["unfinished"]["reason"], "working", "{explained:#}");
-    scene.ask(&["explain", &scene.name]).exits(0).says(&[
-        "is running",
-        "push (transfer.push)",
-        "device dev-1",
-        "so far:",
-    ]);
+    scene.ask(&["explain", &scene.name]).exits(0).says(&["is running", "push (transfer.push)", "dev-1", "so far"]);
     assert_eq!(scene.json(&["explain", "dev-1"])["items"][0]["run"], scene.name.as_str());
     scene.ask(&["explain", "dev-1"]).exits(0).says(&[&scene.name, "push"]);
 
