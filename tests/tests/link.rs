@@ -5,6 +5,7 @@ use packhorse::bus::{Bus, MemoryBus};
 use packhorse::device::{Device, DeviceOptions, Faults, Pace, Struck};
 use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Spool};
 use packhorse::plugin::{Host, HostSettings, Plugin};
+use packhorse::store::MemoryKeyValue;
 use packhorse_core::effect::{Confirmed, Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
 use packhorse_tests::files;
@@ -38,7 +39,9 @@ impl World {
         let blobs = Arc::new(MemoryBlobs::new());
         let contents = Arc::new(Contents::new(blobs.clone()));
         let spool = Spool::open(&folder.path().join("spool")).unwrap();
-        let link = Arc::new(Link::new(bus.clone(), contents, spool, folder.path().join("data")));
+        let link =
+            Link::new(bus.clone(), contents, spool, folder.path().join("data"), Arc::new(MemoryKeyValue::default()));
+        let link = Arc::new(link);
         let dir = folder.path().join("device");
         std::fs::create_dir_all(&dir).unwrap();
         for (index, (name, size)) in on_device.iter().enumerate() {

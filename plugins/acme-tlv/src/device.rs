@@ -261,8 +261,13 @@ impl AcmeDevice {
         self.arriving.as_mut().ok_or_else(|| Fault::malformed("no file was announced that could be acknowledged"))
     }
 
+    /// Nothing of a file that an earlier epoch announced: the platform would take it for the file of this one.
     fn ack(&mut self, flags: u8, out: &mut EncodeOut) -> Result<(), Fault> {
+        let epoch = self.numbering.epoch;
         let arriving = self.arriving()?;
+        if arriving.epoch != epoch {
+            return Ok(());
+        }
         let bitmap = arriving.holding.bitmap(arriving.grid);
         self.small(Kind::Ack, out, |frame| {
             frame.u8(flags);
@@ -271,9 +276,13 @@ impl AcmeDevice {
     }
 
     fn missing(&mut self, span: Span, out: &mut EncodeOut) -> Result<(), Fault> {
+        let epoch = self.numbering.epoch;
         let arriving = self.arriving()?;
         let span = Span::new(span.start, span.end.min(arriving.grid.size));
         arriving.holding.remove(span);
+        if arriving.epoch != epoch {
+            return Ok(());
+        }
         self.small(Kind::Missing, out, |frame| {
             frame.u64_be(span.start);
             frame.u64_be(span.end.max(span.start));

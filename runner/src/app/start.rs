@@ -54,8 +54,9 @@ impl App {
         let files = FastdfsBlobs::new(Client::new(ClientOptions::new(services.trackers.iter().cloned())));
         let blobs: Arc<dyn BlobStore> = Arc::new(PacketBlobs::new(Arc::new(files)));
         let contents = Arc::new(Contents::new(blobs.clone()));
-        let link = Arc::new(Link::new(bus.clone(), contents.clone(), spool, settings.data.clone()));
         let Opened { journal, index, owner, durability, redis, .. } = opened;
+        let link = Link::new(bus.clone(), contents.clone(), spool, settings.data.clone(), index.clone());
+        let link = Arc::new(link);
         let ledger = Arc::new(Ledger::new(index.clone()));
         let mirror = match &settings.redis {
             RedisAt::Embedded => None,

@@ -8,6 +8,7 @@ use crate::device::{Device, DeviceOptions, Faults, Pace};
 use crate::link::{Control, Link, LinkEnd, NoMeter, Order, PlainShelf, Shelf, Spool};
 use crate::plugin::Plugin;
 use crate::plugin::kit::test::Check;
+use crate::store::MemoryKeyValue;
 use packhorse_core::effect::{Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
@@ -66,7 +67,7 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
     let device = tokio::spawn(device(plugin, &bus, &dir, seed)?.run(stopping));
     let spool = Spool::open(&folder.join("spool")).map_err(|error| error.to_string())?;
     let contents = Arc::new(Contents::new(blobs.clone()));
-    let link = Link::new(bus, contents, spool, folder.join("data"));
+    let link = Link::new(bus, contents, spool, folder.join("data"), Arc::new(MemoryKeyValue::default()));
     let shelf: Arc<dyn Shelf> = Arc::new(PlainShelf(blobs.clone()));
     let task = match direction {
         Direction::Push => TransferTask::Push { file: told(&source, &bytes) },

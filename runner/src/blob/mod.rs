@@ -23,5 +23,5 @@ pub use digest::Digests;
 pub use error::BlobError;
 pub use fastdfs::FastdfsBlobs;
 pub use memory::MemoryBlobs;
-pub use packets::{MOST_PACKETS, PacketBlobs, PacketList, is_packets};
+pub use packets::{MOST_PACKETS, PacketBlobs, PacketList, is_packets, is_stored};
 pub use store::{BlobInfo, BlobStore, BoxFuture};

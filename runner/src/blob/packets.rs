@@ -73,6 +73,12 @@ pub fn is_packets(uri: &str) -> bool {
     uri.starts_with(SCHEME)
 }
 
+/// Whether a URI names something in the file store.
+#[must_use]
+pub fn is_stored(uri: &str) -> bool {
+    uri.starts_with("fastdfs:") || is_packets(uri)
+}
+
 /// A store that also knows files of packets: `packets:` and the uri of their list.
 pub struct PacketBlobs {
     inner: Arc<dyn BlobStore>,

@@ -135,7 +135,7 @@ impl Machine for Verify {
     fn handle_budget(&mut self, _left: u64, _now: Time) {}
 
     fn park(&mut self, now: Time) {
-        self.cancel(Text::default(), now);
+        self.park(now);
     }
 
     fn poll(&mut self, now: Time) -> Option<Wish> {

@@ -39,9 +39,11 @@ pub use rejects::Rejected;
 pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 pub use talk::{End, Next, Talk};
+pub use turns::session_epoch;
 
 use crate::blob::Contents;
 use crate::bus::Bus;
+use crate::store::KeyValue;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -66,6 +68,8 @@ pub struct Link {
     /// Where files of pulls are made; `parts` and `quarantine` below it.
     folder: PathBuf,
     turns: turns::Turns,
+    /// The last epoch of each device.
+    epochs: Arc<dyn KeyValue>,
     /// Spooled pieces of pulls that are stored, until their run's outcome is durable.
     stored: Mutex<HashMap<String, Vec<SpoolPart>>>,
 }
@@ -77,9 +81,15 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// A link over these adapters; `folder` is for files in the making.
-    pub fn new(bus: Arc<dyn Bus>, contents: Arc<Contents>, spool: Spool, folder: PathBuf) -> Self {
-        Self { bus, contents, spool, folder, turns: turns::Turns::default(), stored: Mutex::default() }
+    /// A link over these adapters; `folder` is for files in the making, `epochs` for the last one of each device.
+    pub fn new(
+        bus: Arc<dyn Bus>,
+        contents: Arc<Contents>,
+        spool: Spool,
+        folder: PathBuf,
+        epochs: Arc<dyn KeyValue>,
+    ) -> Self {
+        Self { bus, contents, spool, folder, turns: turns::Turns::default(), epochs, stored: Mutex::default() }
     }
 
     /// Lets go of the spooled pieces of a run whose end is durable.

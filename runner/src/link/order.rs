@@ -11,12 +11,12 @@ use super::pull::Landing;
 use super::settle::payload;
 use super::source::Source;
 use super::talk::{End, Talk};
+use super::turns::session_epoch;
 use super::{Control, Link};
 use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
 use packhorse_core::effect::{Layout, Traffic, TransferReport, TransferRequest, TransferTask};
-use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
@@ -39,7 +39,7 @@ pub struct Order {
     pub plugin: Arc<Plugin>,
     /// Variables for the codec.
     pub vars: Pairs,
-    /// Grows with every start and resumption of any transfer to the device ([`epoch`]).
+    /// Grows with every start and resumption of any transfer to the device ([`packhorse_core::epoch`]).
     pub epoch: u32,
     /// Of an earlier attempt: [`Kept`] as bytes.
     pub checkpoint: Option<Vec<u8>>,
@@ -147,11 +147,13 @@ impl Link {
     pub async fn run(&self, mut order: Order) -> LinkEnd {
         // What was spent before counts too where this attempt ends before its machine begins.
         let mut spent = spent_before(&order);
-        let Some(mut turn) = self.turn(&mut order).await else {
+        let Some(_turn) = self.turn(&mut order).await else {
             return ended(&order, &spent);
         };
-        order.epoch = epoch::in_turn(order.epoch, *turn);
-        *turn = order.epoch;
+        match session_epoch(self.epochs.as_ref(), &order.request.device, order.epoch).await {
+            Ok(epoch) => order.epoch = epoch,
+            Err(failure) => return LinkEnd::Failed { failure, traffic: spent, restart: false },
+        }
         let result = match order.request.task.clone() {
             TransferTask::Push { file } => self.push(&mut order, file, &mut spent).await,
             TransferTask::Pull { file_type, name, layout } => {
@@ -163,7 +165,7 @@ impl Link {
     }
 
     /// Waits until nobody else moves a file to or from this device; nothing when told to end first.
-    async fn turn(&self, order: &mut Order) -> Option<tokio::sync::OwnedMutexGuard<u32>> {
+    async fn turn(&self, order: &mut Order) -> Option<tokio::sync::OwnedMutexGuard<()>> {
         let device = order.request.device.clone();
         if let Some(turn) = self.turns.try_take(&device) {
             return Some(turn);

@@ -1,6 +1,6 @@
 //! The bytes of a push: read again for every packet, through the one cache that all transfers share.
 
-use crate::blob::Contents;
+use crate::blob::{BlobError, Contents, is_stored};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
@@ -21,7 +21,13 @@ impl Source {
         // From here on only this very version of a local file is read.
         let uri = contents.pin(&file.uri).await.map_err(|error| unreadable(&error))?;
         let digests = contents.digest(&uri).await.map_err(|error| unreadable(&error))?;
-        if digests.size != file.size || hex::encode(&digests.sha256) != file.sha256 {
+        let same = hex::encode(&digests.sha256) == file.sha256;
+        if !same && digests.size == file.size && is_stored(&file.uri) {
+            // What a file store holds under a name does not change; what it sends may be damaged on the way.
+            contents.forget(&file.uri);
+            return Err(unreadable(&BlobError::Damaged { uri: file.uri.clone() }));
+        }
+        if !same || digests.size != file.size {
             let message = format!(
                 "{} is another file than when the run was created: {} bytes now, {} then",
                 file.uri, digests.size, file.size
@@ -50,6 +56,6 @@ impl Source {
     }
 }
 
-pub(super) fn unreadable(error: &crate::blob::BlobError) -> Failure {
+pub(super) fn unreadable(error: &BlobError) -> Failure {
     Failure::new(error.code(), error.class(), chain(error))
 }

@@ -219,7 +219,9 @@ impl Broker {
 
     /// A frame of another device, put on this one's topic by somebody who should not.
     fn foreign(&self, device: usize, like: &Message, beside: Origin, ground: &mut Ground) -> Option<(Message, Origin)> {
-        if self.wires.len() < 2 || !ground.chance.hit(self.wires[device].down.plan.replay) {
+        // Where only the topic tells for whom a frame is, as with json-base64, one on the wrong topic is as good as any.
+        let names_nobody = like.topic.starts_with("packhorse/");
+        if self.wires.len() < 2 || names_nobody || !ground.chance.hit(self.wires[device].down.plan.replay) {
             return None;
         }
         let other = (device + 1) % self.wires.len();

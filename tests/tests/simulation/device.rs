@@ -35,6 +35,8 @@ pub(crate) struct Flash {
     stored: Option<Vec<Digest>>,
     /// It lost what was durable, once.
     pub(crate) forgot: bool,
+    /// How often it threw away a part of a file for another one, by the file's digests.
+    pub(crate) thrown: Vec<Vec<Digest>>,
 }
 
 impl Flash {
@@ -60,6 +62,8 @@ pub(crate) struct Device {
     said: u64,
     /// Newest epoch that it heard in this life.
     newest: Option<u32>,
+    /// Run and time of the newest frame ever.
+    latest: Option<(usize, u64)>,
     drips: bool,
     touched: bool,
     /// A lie's true size and packet.
@@ -104,6 +108,7 @@ impl Device {
             lie,
             said: 0,
             newest: None,
+            latest: None,
             drips,
             touched: true,
             truth: (size, 640),
@@ -115,10 +120,27 @@ impl Device {
     }
 
     pub(crate) fn arrive(&mut self, filter: usize, message: Message, from: Origin) {
-        if self.up && self.inbox.len() < 4096 {
+        if self.up && self.inbox.len() < 4096 && self.in_order(from) {
             self.inbox.push((Delivery { filter, message }, from));
             self.touched = true;
         }
+    }
+
+    /// A codec without epochs relies on the order that brokers keep (MQTT 5, section 4.6): nothing of one run comes after what
+    /// another said later.
+    fn in_order(&mut self, from: Origin) -> bool {
+        let Origin::Session { run, at, .. } = from else { return true };
+        let (of, newest) = *self.latest.get_or_insert((run, at));
+        let good = self.fenced() || of == run || at >= newest;
+        if good {
+            self.latest = Some((run, at.max(newest)));
+        }
+        good
+    }
+
+    /// Whether its codec has epochs.
+    fn fenced(&self) -> bool {
+        self.plugin.name() == "acme-tlv"
     }
 
     /// Does what there is to do.
@@ -134,7 +156,7 @@ impl Device {
         self.touched = false;
         let inbox = std::mem::take(&mut self.inbox);
         // Frames of one session in one call, so that it is known whose words the commands are.
-        for batch in inbox.chunk_by(|one, other| one.1 == other.1) {
+        for batch in inbox.chunk_by(|one, other| one.1.session() == other.1.session()) {
             for batch in batch.chunks(BATCH) {
                 self.hear(batch, out)?;
             }
@@ -153,8 +175,7 @@ impl Device {
             Origin::Session { epoch, .. } => epoch,
             Origin::Device(_) => return Ok(()),
         };
-        let fenced = self.plugin.name() == "acme-tlv";
-        let stale = fenced && self.newest.is_some_and(|newest| packhorse_core::epoch::later(newest, epoch));
+        let stale = self.fenced() && self.newest.is_some_and(|newest| packhorse_core::epoch::later(newest, epoch));
         if stale {
             out.ground.counts.add(Struck::StaleFrame);
             if out.ground.is(Mutant::AcceptsStaleEpoch) {
@@ -197,9 +218,18 @@ impl Device {
                     let kept = self.peer.kept();
                     (flash.arriving, flash.stored) = (kept.file, kept.stored);
                     flash.disk.write(offset, &bytes);
+                    let id = self.id;
+                    out.ground.tell(4, || format!("device {id} writes {} bytes at {offset}", bytes.len()));
                     self.sync(out);
                 }
-                PeerAction::Truncate => flash.disk.truncate(),
+                PeerAction::Truncate => {
+                    if let Some(part) = flash.arriving.as_ref().filter(|_| flash.disk.held().covered() > 0) {
+                        flash.thrown.push(part.digests.clone());
+                    }
+                    flash.disk.truncate();
+                    let (id, kept) = (self.id, self.peer.kept());
+                    out.ground.tell(3, || format!("device {id} throws away what arrived, for {:?}", kept.file));
+                }
                 PeerAction::Digest => {
                     let digests = digests(&Stored::new(flash.disk.seen().to_vec()));
                     self.peer.handle_digests(&digests, Time(out.ground.now));
@@ -298,6 +328,8 @@ impl Device {
 
     pub(crate) fn synced(&mut self, generation: u32, out: &mut Outside) {
         let spans = out.flash[self.id].disk.finish_sync(generation);
+        let id = self.id;
+        out.ground.tell(4, || format!("device {id} has on its flash {spans:?}"));
         if !spans.is_empty() && self.up {
             self.peer.handle_durable(&spans, Time(out.ground.now));
             self.touched = true;

@@ -85,8 +85,7 @@ impl Drive {
         out: &mut Outside,
     ) -> Result<Result<Self, Failure>, Stop> {
         out.ground.counts.sessions += 1;
-        let alone = out.scenario.runners == 1;
-        out.oracle.opened(index, epoch, (alone, out.ground.mutant))?;
+        out.oracle.opened(index, epoch, out.ground.mutant)?;
         let epoch = if out.ground.is(Mutant::SameEpoch) { out.oracle.first_epoch(index, epoch)? } else { epoch };
         let (direction, file, source) = match &request.task {
             TransferTask::Push { file } => match source(file, out) {
@@ -171,7 +170,7 @@ impl Drive {
     }
 
     pub(crate) fn origin(&self) -> Origin {
-        Origin::Session { run: self.index, epoch: self.epoch }
+        Origin::Session { run: self.index, epoch: self.epoch, at: 0 }
     }
 
     fn time(&self, now: u64) -> Time {
@@ -179,7 +178,9 @@ impl Drive {
     }
 
     pub(crate) fn due(&self) -> Option<u64> {
-        let machine = each!(&self.talk, talk => talk.timeout()).map(|time| self.began.saturating_add(time.0));
+        // What the bus has no room for is waited for, and not the clock.
+        let machine = each!(&self.talk, talk => talk.timeout()).filter(|_| !self.is_full());
+        let machine = machine.map(|time| self.began.saturating_add(time.0));
         let look = self.looked + LOOK;
         Some(machine.map_or(look, |at| at.min(look)))
     }
@@ -379,7 +380,9 @@ impl Drive {
         let report = talk.machine.progress(now);
         let offline = report.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::DeviceOffline);
         acted.reachable = Some(!offline);
-        if matches!(self.task, TransferTask::Pull { .. }) && report.done > disk.held().covered() {
+        // What was quarantined at the end is not there any more.
+        let pulls = acted.end.is_none() && matches!(self.task, TransferTask::Pull { .. });
+        if pulls && report.done > disk.held().covered() {
             return Err(Stop::Wrong(format!(
                 "O3: a pull tells {} bytes, {} are durable",
                 report.done,

@@ -145,11 +145,12 @@ impl Files {
 
     /// One operation on the key-value store.
     pub(crate) fn operate(&self, request: KvRequest, now: WallTime) -> Result<Value, KvError> {
-        let mut done = self.values.operate(request, now);
-        match done.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(done) => done,
-            Poll::Pending => unreachable!("memory does not wait"),
-        }
+        at_once(self.values.operate(request, now))
+    }
+
+    /// As the link has it.
+    pub(crate) fn epoch(&self, device: &str, wished: u32) -> Result<u32, Failure> {
+        at_once(Box::pin(packhorse::link::session_epoch(&self.values, device, wished)))
     }
 
     /// The text at a key.
@@ -177,6 +178,13 @@ impl Files {
         let reference = stored.reference(&uri, name);
         self.local.insert(uri, stored);
         reference
+    }
+}
+
+fn at_once<T>(mut future: std::pin::Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => unreachable!("memory does not wait"),
     }
 }
 

@@ -47,7 +47,19 @@ pub(crate) enum Origin {
     Session {
         run: usize,
         epoch: u32,
+        /// When it was published.
+        at: u64,
     },
+}
+
+impl Origin {
+    /// Run and epoch; nothing of a device.
+    pub(crate) fn session(self) -> Option<(usize, u32)> {
+        match self {
+            Self::Session { run, epoch, .. } => Some((run, epoch)),
+            Self::Device(_) => None,
+        }
+    }
 }
 
 /// Something that will happen.

@@ -10,7 +10,6 @@ use crate::runner::Runner;
 use packhorse::bus::{Delivery, Message};
 use packhorse::link::{Kept, LinkEnd};
 use packhorse_core::effect::{Effect, Reply, Traffic, TransferRequest, TransferTask};
-use packhorse_core::epoch;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::{EffectEnd, EffectId, Order, RunEvent, RunId};
 
@@ -132,9 +131,7 @@ impl Runner {
         let Some(lane) = self.lanes.get_mut(run) else { return Ok(()) };
         let (index, Some(job)) = (lane.index, lane.job.as_mut()) else { return Ok(()) };
         let Effect::Transfer(request) = job.effect.clone() else { return Ok(()) };
-        let turn = self.turns.entry(request.device.clone()).or_default();
-        job.epoch = epoch::in_turn(job.epoch, turn.epoch);
-        turn.epoch = job.epoch;
+        job.epoch = out.files.epoch(&request.device, job.epoch).map_err(|failure| Stop::Wrong(failure.to_string()))?;
         let (epoch, checkpoint) = (job.epoch, job.checkpoint.clone());
         let opened = self.open(run, index, &request, (epoch, checkpoint.as_deref(), ticket), out);
         let Some(job) = self.lanes.get_mut(run).and_then(|lane| lane.job.as_mut()) else { return Ok(()) };

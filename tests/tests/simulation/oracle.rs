@@ -17,6 +17,8 @@ pub(crate) struct Known {
     pub(crate) cancelled: bool,
     /// Times that something under way was cut.
     pub(crate) interruptions: u64,
+    /// Times that the bus was away for a moment: what was on its way then may be sent again.
+    pub(crate) reconnects: u64,
     /// Times that a runner took it up.
     pub(crate) recoveries: u64,
     pub(crate) over: Option<FinalStatus>,
@@ -53,6 +55,7 @@ impl Oracle {
             excuses: BTreeSet::new(),
             cancelled: false,
             interruptions: 0,
+            reconnects: 0,
             recoveries: 0,
             over: None,
             begun: false,
@@ -119,19 +122,12 @@ impl Oracle {
     }
 
     /// O4: the epochs of a run's sessions grow.
-    pub(crate) fn opened(
-        &mut self,
-        index: usize,
-        epoch: u32,
-        (alone, mutant): (bool, Option<Mutant>),
-    ) -> Result<(), Violation> {
+    pub(crate) fn opened(&mut self, index: usize, epoch: u32, mutant: Option<Mutant>) -> Result<(), Violation> {
         let known = &mut self.runs[index];
         let epoch =
             if mutant == Some(Mutant::SameEpoch) { known.epochs.first().copied().unwrap_or(epoch) } else { epoch };
         if let Some(last) = known.epochs.last()
             && !packhorse_core::epoch::later(epoch, *last)
-            && !self.rewinds
-            && alone
         {
             return Err(format!("O4: a session of epoch {epoch} after one of {last}"));
         }

@@ -18,6 +18,7 @@ use packhorse::store::Token;
 use packhorse_core::effect::{TransferRequest, TransferTask};
 use packhorse_core::failure::Failure;
 use packhorse_core::file::FileRef;
+use packhorse_core::hex;
 use packhorse_core::run::{FinalStatus, Record, Run, RunId, RunState};
 use packhorse_core::transfer::{Intervals, Pairs};
 use packhorse_core::workflow::Workflow;
@@ -68,8 +69,10 @@ impl Outside {
     }
 
     /// O8: a session publishes to its own device and to its own run's topics only.
-    pub(crate) fn publish(&mut self, mut message: Message, from: Origin) -> Result<(), Stop> {
-        if let Origin::Session { run, .. } = from {
+    pub(crate) fn publish(&mut self, mut message: Message, mut from: Origin) -> Result<(), Stop> {
+        if let Origin::Session { run, at, .. } = &mut from {
+            *at = self.ground.now;
+            let run = *run;
             let known = &self.oracle.runs[run];
             let (device, run) = (device_name(known.device), &known.created.run);
             if self.ground.is(Mutant::OtherTopic) && self.flash.len() > 1 {
@@ -115,7 +118,11 @@ impl Outside {
         (done, before): (&Intervals, &Intervals),
     ) -> Result<(), Violation> {
         let flash = &self.flash[self.oracle.runs[index].device];
-        if self.lies(index) || flash.forgot || flash.files.values().any(|stored| stored.sha256 == file.sha256) {
+        if self.lies(index)
+            || flash.forgot
+            || self.goes_by_acks(index)
+            || flash.files.values().any(|stored| stored.sha256 == file.sha256)
+        {
             return Ok(());
         }
         let same = |told: &packhorse_core::transfer::FileInfo| {
@@ -186,7 +193,8 @@ impl Outside {
                 !(whole || self.lies(index) && report.device_digests.is_empty())
             }
             TransferTask::Verify { file } => {
-                let held = flash.files.values().any(|stored| stored.sha256 == file.sha256);
+                let mut held = flash.files.values().chain(flash.shelf.values());
+                let held = held.any(|stored| stored.sha256 == file.sha256);
                 !held && !differs && !report.device_digests.is_empty()
             }
         };
@@ -246,9 +254,12 @@ impl Outside {
         let code = verdict.error.as_ref().map(|error| error.failure.code.clone()).unwrap_or_default();
         let permitted = match verdict.status {
             FinalStatus::Succeeded => true,
-            FinalStatus::Failed => self.late || self.lies(index) || known.excuses.contains(&code),
+            FinalStatus::Failed => {
+                let misled = code == "PH0412" && (self.answers_late(index) || self.comes_again(index));
+                self.late || self.lies(index) || misled || known.excuses.contains(&code)
+            }
             FinalStatus::Cancelled => known.cancelled,
-            FinalStatus::TimedOut => self.late,
+            FinalStatus::TimedOut => self.late || self.lies(index),
             FinalStatus::Superseded => false,
         };
         if !permitted {
@@ -270,6 +281,50 @@ impl Outside {
         Err(Stop::Wrong(format!("O5: {run} is over, and its `finally` was not carried out")))
     }
 
+    /// How often the device threw away a part of this run's file, for the file of another run: it holds one in the making.
+    fn thrown_away(&self, index: usize) -> u64 {
+        let known = &self.oracle.runs[index];
+        let told = |digest: &packhorse_core::transfer::Digest| {
+            let text = hex::encode(&digest.value);
+            let image = known.created.inputs.get("image");
+            image.is_some_and(|image| [&image["md5"], &image["sha256"]].iter().any(|ours| **ours == text.as_str()))
+        };
+        let thrown = self.flash[known.device].thrown.iter();
+        thrown.filter(|digests| digests.iter().any(told)).count() as u64
+    }
+
+    /// Whether the device may throw away what arrived, for the file of another run.
+    fn throws_away(&self, index: usize) -> bool {
+        let (plans, mine) = (&self.scenario.runs, &self.oracle.runs[index]);
+        let other = |(at, plan): (usize, &crate::scenario::RunPlan)| {
+            plan.device == mine.device
+                && self.oracle.runs[at].created.inputs.get("image") != mine.created.inputs.get("image")
+        };
+        plans.iter().enumerate().any(other)
+    }
+
+    /// Whether only acknowledgements tell how far a push is, and an old one, from before the device threw the file away, looks like a
+    /// new one. What the device holds is asked at the end.
+    fn goes_by_acks(&self, index: usize) -> bool {
+        !self.scenario.devices[self.oracle.runs[index].device].acme && self.throws_away(index)
+    }
+
+    /// Whether another run pushes the same file: while it arrives again, the device says that it does not hold it.
+    fn comes_again(&self, index: usize) -> bool {
+        let (plans, mine) = (&self.scenario.runs, &self.oracle.runs[index]);
+        plans.iter().enumerate().any(|(at, plan)| {
+            at != index
+                && plan.device == mine.device
+                && self.oracle.runs[at].created.inputs.get("image") == mine.created.inputs.get("image")
+        })
+    }
+
+    /// Whether answers to a question may be old ones: json-base64 does not say which question it answers.
+    fn answers_late(&self, index: usize) -> bool {
+        let plan = &self.scenario.devices[self.oracle.runs[index].device];
+        !plan.acme && (plan.up.replay > 0.0 || plan.up.reorder > 0.0)
+    }
+
     /// O6: where nothing is lost but processes and connections, what is sent again is bounded.
     fn resent(&self, index: usize) -> Result<(), Stop> {
         if self.scenario.class != Class::Quiet {
@@ -280,7 +335,9 @@ impl Outside {
         let packet = if self.scenario.devices[plan.device].acme { 1_000 } else { 640 };
         let each = (u64::from(plan.window.max(32)) + 256 + 24) * packet;
         let times = self.oracle.sessions(index).saturating_sub(1) + self.oracle.runs[index].interruptions;
-        let most = plan.size + times * each + 24 * packet;
+        let anew = self.thrown_away(index) * plan.size;
+        let flying = self.oracle.runs[index].reconnects * (u64::from(plan.window.max(32)) + 24) * packet;
+        let most = plan.size + times * each + flying + 24 * packet + anew;
         let sent = self.oracle.sent(index);
         if sent > most && plan.workflow != 2 {
             return Err(Stop::Wrong(format!(

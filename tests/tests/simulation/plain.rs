@@ -80,7 +80,7 @@ fn upload(file: FileRef, out: &mut Outside) -> Result<Outcome, Stop> {
 }
 
 fn publish(index: usize, request: PublishRequest, out: &mut Outside) -> Result<(), Stop> {
-    out.publish(Message::new(request.topic, request.payload), Origin::Session { run: index, epoch: 0 })
+    out.publish(Message::new(request.topic, request.payload), Origin::Session { run: index, epoch: 0, at: 0 })
 }
 
 /// A service answers with what it was asked; sometimes nobody does.

@@ -43,7 +43,6 @@ struct Write {
 pub(crate) struct Turn {
     pub(crate) holder: Option<u64>,
     pub(crate) waiting: VecDeque<(RunId, u64)>,
-    pub(crate) epoch: u32,
 }
 
 /// See the file.

@@ -140,7 +140,11 @@ impl Scenario {
         let devices: Vec<DevicePlan> = (0..c.from(1, 3)).map(|_| draw_device(class, c)).collect();
         let count = c.from(2, 7) as usize;
         let mut runs: Vec<RunPlan> = (0..count).map(|index| draw_run(index, devices.len(), class, c)).collect();
-        one_file_at_a_time(&mut runs, &devices);
+        for at in 0..runs.len() {
+            if let Some(of) = runs[at].same_as {
+                runs[at].size = runs[of].size;
+            }
+        }
         let pieces: u64 = runs.iter().map(|run| run.size / 640 + 2).sum::<u64>()
             + runs.iter().filter(|run| run.workflow == 1).map(|run| devices[run.device].log / 640 + 2).sum::<u64>();
         let mut scenario = Self {
@@ -204,7 +208,7 @@ fn draw_device(class: Class, c: &mut Chance) -> DevicePlan {
     let acme = c.hit(0.5);
     let lie = (class == Class::Liar && c.hit(0.8)).then(|| Lie::draw(c));
     // Of acknowledgements that are lies nobody can tell where they are all that there is.
-    let lie = lie.filter(|lie| acme || *lie != Lie::FutureAck);
+    let lie = lie.filter(|lie| acme || !matches!(lie, Lie::FutureAck | Lie::AckBeyondEnd));
     DevicePlan {
         acme,
         down: draw_link(class, c),
@@ -225,21 +229,6 @@ fn draw_run(index: usize, devices: usize, class: Class, c: &mut Chance) -> RunPl
         size: draw_size(c),
         window: c.pick(&[1, 2, 4, 8, 16, 16, 32, 64]),
         same_as: (index > 0 && c.hit(0.15)).then(|| c.from(0, index as u64 - 1) as usize),
-    }
-}
-
-/// A device that speaks json-base64 holds one file in the making and cannot tell how much of it: a push that resumes after another
-/// file's would skip what the device has thrown away. Such devices are given one file, by as many runs as may be.
-fn one_file_at_a_time(runs: &mut [RunPlan], devices: &[DevicePlan]) {
-    for at in 1..runs.len() {
-        let device = runs[at].device;
-        let first = runs[..at].iter().position(|run| run.device == device);
-        if let Some(first) = first.filter(|_| !devices[device].acme) {
-            let of = runs[first].same_as.unwrap_or(first);
-            (runs[at].same_as, runs[at].size) = (Some(of), runs[of].size);
-        } else if let Some(of) = runs[at].same_as {
-            runs[at].size = runs[of].size;
-        }
     }
 }
 
@@ -289,8 +278,9 @@ fn draw_troubles(scenario: &Scenario, pieces: u64, c: &mut Chance) -> Vec<(u64, 
     let mut draw = |_| (c.from(1, 4 + 3 * pieces), draw_trouble(scenario, c));
     let mut troubles: Vec<_> = (0..count).map(&mut draw).collect();
     if scenario.class == Class::Takeover {
-        let for_us = c.from(30 * SECOND, 180 * SECOND);
-        troubles.push((c.from(1, 4 + 2 * pieces), Trouble::RunnerFreezes { for_us }));
+        // Longer than a claim holds.
+        let for_us = c.from(61 * SECOND, 240 * SECOND);
+        troubles.push((c.from(1, 4 + pieces), Trouble::RunnerFreezes { for_us }));
     }
     troubles.sort_by_key(|(at, _)| *at);
     troubles

@@ -137,7 +137,7 @@ impl World {
     fn bus_drops(&mut self, runner: usize, away: u64) -> Result<(), Violation> {
         self.out.ground.counts.add(Struck::BusDrop);
         for run in &mut self.out.oracle.runs {
-            run.interruptions += 1;
+            run.reconnects += 1;
         }
         self.out.ground.later(away, Happening::Connected(runner));
         self.guard(runner, |runner, out| runner.connection(false, out))

@@ -10,7 +10,7 @@ use crate::mutant::Mutant;
 use crate::oracle::Oracle;
 use crate::outside::{Outside, device_name};
 use crate::runner::Runner;
-use crate::scenario::{Scenario, Trouble};
+use crate::scenario::{Class, Scenario, Trouble};
 use crate::setting::Setting;
 use crate::store::Store;
 use crate::troubles::LOOKS;
@@ -234,7 +234,9 @@ impl World {
         let ground = &mut self.out.ground;
         self.still = if next <= ground.now { self.still + 1 } else { 0 };
         if self.still > STANDSTILL {
-            return Err("O5: spins without the clock moving".to_owned());
+            let due: Vec<_> = self.runners.iter().map(Runner::due).collect();
+            let devices: Vec<_> = self.devices.iter().map(Device::due).collect();
+            return Err(format!("O5: spins at {next}: due are runners {due:?}, devices {devices:?}"));
         }
         ground.now = ground.now.max(next);
         self.ends()?;
@@ -255,8 +257,10 @@ impl World {
                 awaited()
             ));
         }
+        // A liar may answer one question with a hundred words, and its run ends by time.
+        let liar = self.out.scenario.class == Class::Liar;
         if let Some((_, at)) = self.healed_at
-            && packets > 12 * at + 100_000
+            && packets > if liar { 200 * at + 1_000_000 } else { 12 * at + 100_000 }
         {
             return Err(format!("O5: sends for ever: {packets} packets, healed at {at}: {:?}", awaited()));
         }

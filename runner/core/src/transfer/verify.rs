@@ -1,6 +1,6 @@
 //! Asks a device what it holds, again and again until it answers: the machine behind `transfer.verify`.
 
-use super::action::{Action, CommandKind, Sent, TransferFailure};
+use super::action::{Action, CommandKind, Ending, Sent, TransferFailure};
 use super::failure::{code, spoken};
 use super::line::Line;
 use super::plan::{Plan, TransferError};
@@ -12,6 +12,8 @@ use super::words::{Command, Digest, Event, Fault, FileInfo, Finish, Tag, Text, V
 /// A question without an answer is repeated after this, doubled each time: to compute a digest takes a device a while.
 const ASK_AGAIN: Micros = Micros::from_millis(500);
 const ASK_CAP: Micros = Micros::from_secs(30);
+/// Questions answered by nothing but a verdict, before that counts as the answer.
+const VERDICTS: u32 = 8;
 
 /// What a device said that it holds, computed from what is stored now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub enum Comparison {
 /// What the driver of a [`Verify`] must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyAction {
-    /// Say it, then `handle_sent` or `handle_unsupported`.
+    /// Say it, then `handle_sent` or `handle_unsupported`; [`Action::Finished`] is the last action of one that was stopped.
     Act(Action),
     /// The answer; the last action.
     Answered(Verified),
@@ -58,7 +60,13 @@ pub struct Verify {
     asked: Time,
     tries: u32,
     finish: Option<Finish>,
+    /// How often it was asked again when the first answer came that was no good news.
+    doubted: Option<u32>,
+    stopped: Option<Ending>,
     verdict: Option<Verdict>,
+    /// Questions after which a verdict came; whether one came after the last.
+    verdicts: u32,
+    judged: bool,
     ended: bool,
     result: Option<VerifyAction>,
 }
@@ -80,7 +88,11 @@ impl Verify {
             asked: now,
             tries: 0,
             finish: None,
+            doubted: None,
+            stopped: None,
             verdict: None,
+            verdicts: 0,
+            judged: false,
             ended: false,
             result: None,
         })
@@ -90,14 +102,28 @@ impl Verify {
     pub fn handle(&mut self, event: Event, now: Time) {
         self.line.hear(now);
         match event {
-            Event::Finish(finish) if finish.tag == self.tag || finish.tag == 0 => self.finish = Some(finish),
-            Event::Outcome(outcome) => self.verdict = Some(outcome.verdict),
+            Event::Finish(finish) if finish.tag == self.tag || finish.tag == 0 => self.hear(finish),
+            Event::Outcome(outcome) => {
+                self.verdict = Some(outcome.verdict);
+                self.verdicts += u32::from(!std::mem::replace(&mut self.judged, true));
+            }
             Event::Cancel(text) => {
                 let message = format!("{} gave up{}", self.line.device, spoken(&text));
                 self.fail(TransferFailure::permanent(code::DEVICE_CANCELLED, message));
             }
             Event::Progress(progress) => self.line.phase = Some(progress.phase),
             _ => {}
+        }
+    }
+
+    /// Good news counts at once. Other news must be told again, in answer to a later question: where answers do not say which
+    /// question they belong to, an old one may come late, from before the file was there.
+    fn hear(&mut self, finish: Finish) {
+        let good = self.compare(&finish) == Comparison::Equal;
+        if good || self.doubted.is_some_and(|asked| self.tries > asked) {
+            self.finish = Some(finish);
+        } else {
+            self.doubted.get_or_insert(self.tries);
         }
     }
 
@@ -152,8 +178,8 @@ impl Verify {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return;
         }
-        // A verdict alone is an answer where no `finish` came with it.
-        if self.verdict.is_some() {
+        // A verdict alone is an answer where no `finish` ever comes with it.
+        if self.verdicts >= VERDICTS {
             self.finish = Some(Finish { tag: self.tag, size: None, digests: Vec::new() });
             return;
         }
@@ -161,20 +187,35 @@ impl Verify {
         self.ask(now);
     }
 
-    /// Gives up; tells the device where it can.
+    /// Gives up; tells the device where it can. Ends as [`Ending::Cancelled`], unless it has ended.
     pub fn cancel(&mut self, reason: Text, now: Time) {
         let _ = now;
         if self.can_cancel && !self.ended && self.result.is_none() {
             self.line.say(Command::Cancel(reason));
         }
-        self.ended = true;
+        self.stop(Ending::Cancelled);
+    }
+
+    /// Ends here as [`Ending::Parked`], unless it has ended: a later attempt asks anew.
+    pub fn park(&mut self, now: Time) {
+        let _ = now;
+        self.line.forget_all();
+        self.stop(Ending::Parked);
+    }
+
+    fn stop(&mut self, ending: Ending) {
+        if !self.ended {
+            self.ended = true;
+            self.stopped = Some(ending);
+        }
     }
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Time) -> Option<VerifyAction> {
         let _ = now;
         if self.ended {
-            return self.line.pop().map(VerifyAction::Act);
+            let last = || self.stopped.take().map(Action::Finished);
+            return self.line.pop().or_else(last).map(VerifyAction::Act);
         }
         if self.result.is_none() {
             self.result = self.finish.take().map(|finish| VerifyAction::Answered(self.judge(finish)));
@@ -228,6 +269,7 @@ impl Verify {
     fn ask(&mut self, now: Time) {
         if !self.ended {
             self.asked = now;
+            self.judged = false;
             self.line.say(Command::Query(self.tag));
         }
     }
@@ -236,13 +278,17 @@ impl Verify {
         self.result.get_or_insert(VerifyAction::Failed(failure));
     }
 
-    fn judge(&self, finish: Finish) -> Verified {
+    fn compare(&self, finish: &Finish) -> Comparison {
         let size_differs = finish.size.zip(self.file.size).is_some_and(|(theirs, ours)| theirs != ours);
-        let comparison = match (compare(&self.file.digests, &finish.digests), self.verdict) {
+        match (compare(&self.file.digests, &finish.digests), self.verdict) {
             (_, Some(Verdict::BadDigest | Verdict::BadSize)) => Comparison::Different,
             _ if size_differs => Comparison::Different,
             (comparison, _) => comparison,
-        };
+        }
+    }
+
+    fn judge(&self, finish: Finish) -> Verified {
+        let comparison = self.compare(&finish);
         Verified { size: finish.size, digests: finish.digests, verdict: self.verdict, comparison }
     }
 }

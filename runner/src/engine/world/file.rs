@@ -1,7 +1,7 @@
 //! Files: the file store, local paths, digests, and the index of what is stored under which digest.
 
 use super::{Mirror, mirror};
-use crate::blob::{BlobError, BlobStore, Contents, is_packets};
+use crate::blob::{BlobError, BlobStore, Contents, is_stored};
 use crate::failpoint::Point;
 use crate::store::{KeyValue, KvError, wall};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
@@ -182,11 +182,6 @@ impl Files<'_> {
         let digests = self.contents.digest(&file.uri).await.map_err(|error| blob(&error))?;
         Ok(Reply::Digests { size: digests.size, md5: hex::encode(&digests.md5), sha256: hex::encode(&digests.sha256) })
     }
-}
-
-/// Whether a uri names something in the file store.
-fn is_stored(uri: &str) -> bool {
-    uri.starts_with("fastdfs:") || is_packets(uri)
 }
 
 /// Where a file is written before it has its name.

@@ -1,5 +1,6 @@
 //! What an acknowledgement changes. Believed is only what could be true: bytes of this file that went out.
 
+use super::end::Doubt;
 use super::{Empty, Push};
 use crate::transfer::intervals::Intervals;
 use crate::transfer::line::Line;
@@ -81,6 +82,7 @@ impl Push {
     fn land(&mut self, span: Span, line: &mut Line, now: Time) {
         if self.done.insert(span) > 0 {
             self.acked_once = true;
+            self.fruitless = 0;
             self.pending.remove(span);
             line.progress();
         }
@@ -93,6 +95,7 @@ impl Push {
             return;
         }
         self.future_asked = true;
+        self.doubt = Doubt::Unproved(0);
         line.implausible(format!("acknowledged bytes {} to {} before all of them were sent", span.start, span.end));
         self.ask(line, now);
     }

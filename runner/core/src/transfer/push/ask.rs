@@ -5,17 +5,27 @@
 //! the device holds durably. Afterwards exactly the bytes are done that the map holds and that went out at least once;
 //! acknowledgements that came while we asked count for nothing, because they may be older than a restart. An answer without
 //! an `ack-through` has no map (its `ack` and `missing` count as always); then the size bounds what can be there, and bytes
-//! at or beyond it are taken back. A digest equal to ours says that everything is there.
+//! at or beyond it are taken back. A digest equal to ours says that everything is there. What an answer with neither map, size
+//! nor digest means at the end of a resumed push is told in `end`.
 
+use super::end::Doubt;
+use super::send::UNDOUBLED;
 use super::{Empty, Push};
+use crate::transfer::action::TransferFailure;
+use crate::transfer::failure::code;
 use crate::transfer::intervals::Intervals;
-use crate::transfer::line::Line;
+use crate::transfer::line::{BACKOFF_CAP, Line};
 use crate::transfer::time::Time;
 use crate::transfer::verify::{Comparison, compare};
 use crate::transfer::words::{Command, Finish, Span, Tag};
 
-/// Unanswered questions to a device that talks, before it counts as one that answers none.
+/// Questions that a device does not answer though it talks, before it counts as one that answers none.
 const UNANSWERED: u32 = 6;
+/// The same where only the answer stands between acknowledgements and success: some minutes of them.
+const UNANSWERED_AT_THE_END: u32 = 16;
+
+/// How many times the file's size a device may take back of what it had acknowledged, in one attempt.
+const PATIENCE: u64 = 4;
 
 /// A question that is not answered yet.
 #[derive(Debug)]
@@ -24,6 +34,8 @@ pub(super) struct Ask {
     pub(super) began: Time,
     pub(super) last: Time,
     tries: u32,
+    /// Times that the device said something after it was asked, and did not answer.
+    ignored: u32,
 }
 
 /// The map that the device seems to be telling.
@@ -37,7 +49,9 @@ impl Push {
             return;
         }
         let tag = line.fresh_tag();
-        self.ask = Some(Ask { tag, began: now, last: now, tries: 1 });
+        // Who has been asked for long whether the file is good is not asked as often as at first.
+        let tries = self.confirm.as_ref().map_or(1, |confirm| confirm.tries + 1);
+        self.ask = Some(Ask { tag, began: now, last: now, tries, ignored: 0 });
         self.last_ask = Some(now);
         self.flight.stop_timing();
         self.probe_due = false;
@@ -48,12 +62,18 @@ impl Push {
     pub(super) fn ask_again(&mut self, line: &mut Line, now: Time) {
         let Some(ask) = &mut self.ask else { return };
         ask.tries += 1;
+        ask.ignored += u32::from(line.heard.is_some_and(|heard| heard > ask.last));
         ask.last = now;
-        if ask.tries > UNANSWERED && line.heard.is_some_and(|heard| heard > ask.began) {
+        let (ignored, whole) = (ask.ignored, self.complete());
+        if ignored > if whole { UNANSWERED_AT_THE_END } else { UNANSWERED } {
             line.note("the device talks but does not answer the codec's query; going on from its acknowledgements");
             self.ask = None;
+            if whole {
+                self.doubt = Doubt::None;
+            }
             return;
         }
+        let Some(ask) = &mut self.ask else { return };
         self.flight.stop_timing();
         line.backoff += 1;
         self.probe_due = ask.tries.is_multiple_of(2);
@@ -61,6 +81,12 @@ impl Push {
         if !self.acked_once {
             self.offer(0, line, now);
         }
+    }
+
+    /// When to ask again. Its own doubling: a device that says other things ends the line's back-off with every word.
+    pub(super) fn next_question(&self, ask: &Ask, line: &Line) -> Time {
+        let wait = self.rtt.probe_after().doubled(ask.tries.saturating_sub(UNDOUBLED), BACKOFF_CAP);
+        ask.last + wait.max(self.wait(line))
     }
 
     pub(super) fn hear_map_with(&mut self, span: Span) {
@@ -102,11 +128,28 @@ impl Push {
             return;
         }
         if answers {
-            self.adopt(map, finish.size, line);
+            self.reconcile(map, &finish, line, now);
         }
         if comparison == Comparison::Different && !other_size && self.complete() {
             self.told = finish.digests;
             self.mismatch = true;
+        }
+    }
+
+    fn reconcile(&mut self, map: Option<Answer>, finish: &Finish, line: &mut Line, now: Time) {
+        let acknowledged = self.complete();
+        let told = map.is_some() || finish.size.is_some();
+        self.adopt(map, finish.size, line);
+        if told {
+            self.doubt = Doubt::None;
+            return;
+        }
+        if finish.digests.is_empty() {
+            // It may not know of which file the pieces are.
+            self.offer(0, line, now);
+        }
+        if acknowledged {
+            self.unproved(line);
         }
     }
 
@@ -122,9 +165,15 @@ impl Push {
     }
 
     /// Goes on from exactly these bytes.
-    fn rebase(&mut self, done: Intervals, line: &mut Line) {
+    pub(super) fn rebase(&mut self, done: Intervals, line: &mut Line) {
         if done != self.done {
             line.progress();
+        }
+        self.taken_back += self.done.iter().map(|span| span.len() - done.covered_in(span)).sum::<u64>();
+        if self.taken_back > PATIENCE * self.size {
+            let message = format!("{} takes back again and again what it acknowledged", line.device);
+            let hint = "its storage loses what was written, or its acknowledgements are not true";
+            line.fail(TransferFailure::permanent(code::DEVICE_LIES, message).hint(hint).restart());
         }
         self.through = done.prefix();
         self.done = done;
@@ -133,6 +182,9 @@ impl Push {
         if self.empty.is_some() {
             self.empty = Some(Empty::Unsent);
         }
-        self.confirm = None;
+        // Who holds everything and says no more is asked ever more seldom.
+        if !self.complete() {
+            self.confirm = None;
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Empty, Push};
 use crate::transfer::action::{Confirmed, Ending};
 use crate::transfer::failure::{bad_digest, verdict_failure};
+use crate::transfer::intervals::Intervals;
 use crate::transfer::line::Line;
 use crate::transfer::rtt::Rtt;
 use crate::transfer::time::{Micros, Time};
@@ -12,12 +13,26 @@ use crate::transfer::words::{Outcome, Span, Verdict};
 const VERDICT_WAIT: Micros = Micros::from_millis(200);
 const VERDICT_CAP: Micros = Micros::from_secs(30);
 
+/// Answers that name no digest, before the device counts as one that does not hold the file.
+const ANSWERS: u32 = 3;
+
+/// Whether acknowledgements alone may end it. Those of an earlier attempt say nothing of a device that took another file since and
+/// threw this one away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Every one came in this attempt, or the device has told since what it holds, or it answers no questions.
+    None,
+    /// Some are of an earlier attempt, or the device claimed what was never sent: at the end it must name the digest. So many
+    /// answers named none.
+    Unproved(u32),
+}
+
 /// Every byte is acknowledged, the verdict is not there.
 #[derive(Debug)]
 pub(super) struct Confirm {
     pub(super) since: Time,
     last: Time,
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 impl Confirm {
@@ -54,8 +69,25 @@ impl Push {
             self.confirm = None;
         } else if self.confirms {
             self.confirm.get_or_insert(Confirm { since: now, last: now, tries: 0 });
-        } else {
+        } else if self.doubt == Doubt::None || !self.can_query || self.file.digests.is_empty() {
             self.good(Confirmed::Acks, line);
+        } else if self.confirm.is_none() {
+            self.confirm = Some(Confirm { since: now, last: now, tries: 0 });
+            self.ask(line, now);
+        }
+    }
+
+    /// The device was asked whether it holds the file, of which everything is acknowledged, and named no digest. It may still be
+    /// computing; a device that goes on like that has only the later part of the file.
+    pub(super) fn unproved(&mut self, line: &mut Line) {
+        let Doubt::Unproved(answers) = self.doubt else { return };
+        self.doubt = Doubt::Unproved(answers + 1);
+        if answers + 1 >= ANSWERS {
+            line.note("the device acknowledged every byte, but does not hold the file; sending all of it again");
+            self.doubt = Doubt::None;
+            // Acknowledgements of what went out before are not believed any more.
+            line.traffic.retransmitted_bytes += std::mem::take(&mut self.sent).covered();
+            self.rebase(Intervals::default(), line);
         }
     }
 

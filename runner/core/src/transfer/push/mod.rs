@@ -21,7 +21,7 @@ use super::time::{Micros, Time};
 use super::timers::Timer;
 use super::words::{Command, Digest, Event, FileInfo, Offer, Outcome, Span, Tag};
 use ask::{Answer, Ask};
-use end::Confirm;
+use end::{Confirm, Doubt};
 
 /// The one piece of an empty file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,9 @@ pub(super) struct Push {
     /// The device acknowledged something in this attempt.
     acked_once: bool,
     probe_due: bool,
-    /// The highest `ack-through`.
+    /// Probes since anything new was acknowledged.
+    fruitless: u32,
+    /// The highest `ack-through`, or what an earlier attempt had before the first gap.
     through: u64,
     /// Since when the device's `ack-through` is lower than that.
     shrunk: Option<Time>,
@@ -65,7 +67,11 @@ pub(super) struct Push {
     last_ask: Option<Time>,
     answer: Option<Answer>,
     future_asked: bool,
+    /// Bytes that it acknowledged, and then did not have.
+    taken_back: u64,
     confirm: Option<Confirm>,
+    /// How well its acknowledgements are to be believed.
+    doubt: Doubt,
     outcomes: Vec<Outcome>,
     told: Vec<Digest>,
     matched: bool,
@@ -91,7 +97,8 @@ impl Push {
             confirms: plan.mode.confirms,
             can_query: plan.mode.can_query,
             pending: done.gaps(Span::new(0, size)).collect(),
-            through: 0,
+            through: done.prefix(),
+            doubt: if done.is_empty() { Doubt::None } else { Doubt::Unproved(0) },
             done,
             sent,
             empty: (size == 0).then_some(Empty::Unsent),
@@ -101,11 +108,13 @@ impl Push {
             last_offer: now,
             acked_once: false,
             probe_due: false,
+            fruitless: 0,
             shrunk: None,
             ask: None,
             last_ask: None,
             answer: None,
             future_asked: false,
+            taken_back: 0,
             confirm: None,
             outcomes: Vec::new(),
             told: Vec::new(),
@@ -214,7 +223,7 @@ impl Push {
             (self.ask.is_none() && loss.is_none() && self.flight.len() > 0).then(|| self.last_sent + self.wait(line));
         line.timers.put(Timer::Probe, probe);
         let ask = match (&self.ask, &self.confirm) {
-            (Some(ask), _) => Some(ask.last + self.wait(line)),
+            (Some(ask), _) => Some(self.next_question(ask, line)),
             (None, Some(confirm)) => Some(confirm.next(&self.rtt)),
             (None, None) => None,
         };

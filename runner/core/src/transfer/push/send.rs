@@ -8,7 +8,10 @@ use crate::transfer::words::Span;
 
 /// Repetitions before the wait doubles. At a fifth of all packets lost each way every third probe stays unanswered, and a wait
 /// that doubles at once makes stalls of seconds out of that.
-const UNDOUBLED: u32 = 4;
+pub(super) const UNDOUBLED: u32 = 4;
+
+/// Probes in a row that changed nothing: what the device says of that piece is not what we wait for, so it is asked what it has.
+const FRUITLESS: u32 = 8;
 
 impl Push {
     /// The next piece, where one may go.
@@ -77,7 +80,8 @@ impl Push {
 
     pub(super) fn probe_timer(&mut self, line: &mut Line, now: Time) {
         self.flight.stop_timing();
-        if self.can_query && line.silent(now) {
+        self.fruitless += 1;
+        if self.can_query && (line.silent(now) || self.fruitless.is_multiple_of(FRUITLESS)) {
             self.ask(line, now);
         } else {
             self.probe_due = true;

@@ -8,12 +8,15 @@ fn rig(size: u64, change: impl FnOnce(&mut Plan)) -> Rig {
     Rig::new(plan)
 }
 
-fn query_tag(actions: &[Action]) -> Tag {
-    let tag = actions.iter().find_map(|action| match action {
+fn asked(action: &Action) -> Option<Tag> {
+    match action {
         Action::Say(Command::Query(tag)) => Some(*tag),
         _ => None,
-    });
-    tag.expect("the device is asked")
+    }
+}
+
+fn query_tag(actions: &[Action]) -> Tag {
+    actions.iter().find_map(asked).expect("the device is asked")
 }
 
 fn answer(tag: Tag) -> Event {
@@ -35,6 +38,11 @@ fn half_way(change: impl FnOnce(&mut Plan)) -> (Plan, Checkpoint) {
     rig.drain();
     assert_eq!(rig.ending, Some(Ending::Parked));
     (plan, rig.checkpoints.pop().unwrap())
+}
+
+/// Acknowledges piece by piece; what it says to the last one.
+fn all_acknowledged(rig: &mut Rig) -> Vec<Action> {
+    (0..=100).map(|pieces| rig.hear([ack(0, pieces * 640)])).last().unwrap_or_default()
 }
 
 #[test]
@@ -191,6 +199,35 @@ fn a_resume_takes_back_what_the_device_lost() {
 }
 
 #[test]
+fn a_device_that_has_less_than_in_an_earlier_attempt_is_asked_again() {
+    let (plan, checkpoint) = half_way(|plan| plan.mode.can_query = true);
+    let mut rig = Rig::resumed(plan, Some(checkpoint));
+    let tag = query_tag(&rig.drain());
+    assert_eq!(pieces(&rig.hear([answer(tag)]))[0].0, 6_400, "the answer tells nothing");
+    rig.hear([Event::AckThrough(0)]);
+    rig.now = rig.now + Micros::from_secs(2);
+    let tag = query_tag(&rig.hear([Event::AckThrough(0)]));
+    assert_eq!(pieces(&rig.hear([Event::AckThrough(0), answer(tag)]))[0], (0, 640));
+}
+
+#[test]
+fn a_device_that_takes_back_what_it_acknowledged_is_not_served_for_ever() {
+    let mut rig = rig(6_400, |plan| plan.mode.can_query = true);
+    rig.drain();
+    let mut times = 0;
+    while rig.ending.is_none() && times < 20 {
+        rig.hear([Event::AckThrough(5_760)]);
+        rig.now = rig.now + Micros::from_secs(2);
+        rig.hear([Event::AckThrough(0)]);
+        rig.now = rig.now + Micros::from_secs(2);
+        let tag = query_tag(&rig.hear([Event::AckThrough(640), Event::AckThrough(0)]));
+        rig.hear([Event::AckThrough(0), answer(tag)]);
+        times += 1;
+    }
+    assert_eq!((rig.failure().code, times), (code::DEVICE_LIES, 5));
+}
+
+#[test]
 fn an_answer_of_a_size_only_bounds_what_is_there() {
     let (plan, checkpoint) = half_way(|plan| plan.mode.can_query = true);
     let mut rig = Rig::resumed(plan, Some(checkpoint));
@@ -220,6 +257,37 @@ fn a_device_that_answers_no_questions_is_not_asked_for_ever() {
         sent += pieces(&rig.hear([ack(0, 640)])).len();
     }
     assert!(sent > 16, "it goes on from the acknowledgements");
+}
+
+#[test]
+fn a_resumed_push_ends_by_acknowledgements_only_when_the_device_proves_that_it_holds_the_file() {
+    let (plan, checkpoint) = half_way(|plan| plan.mode.can_query = true);
+    let mut rig = Rig::resumed(plan, Some(checkpoint));
+    let tag = query_tag(&rig.drain());
+    rig.hear([answer(tag)]);
+    let tag = query_tag(&all_acknowledged(&mut rig));
+    assert_eq!(rig.ending, None, "it may have thrown the first part away");
+    rig.hear([answer(tag)]);
+    let tag = query_tag(&rig.wait(1_000));
+    assert_eq!(rig.transfer.progress(rig.now).waiting.unwrap().reason, WaitReason::DeviceAnswer);
+    rig.hear([Event::Finish(Finish { tag, size: None, digests: vec![digest(b"ours")] })]);
+    assert_eq!(rig.confirmed(), Confirmed::DeviceDigest);
+}
+
+#[test]
+fn a_resumed_push_whose_first_part_is_gone_begins_again() {
+    let (plan, checkpoint) = half_way(|plan| plan.mode.can_query = true);
+    let mut rig = Rig::resumed(plan, Some(checkpoint));
+    let tag = query_tag(&rig.drain());
+    rig.hear([answer(tag)]);
+    let mut tag = query_tag(&all_acknowledged(&mut rig));
+    for _ in 0..2 {
+        assert_eq!(pieces(&rig.hear([answer(tag)])), []);
+        tag = (0..4).find_map(|_| rig.wait(1_000).iter().find_map(asked)).expect("it is asked again");
+    }
+    assert_eq!(pieces(&rig.hear([answer(tag)]))[0], (0, 640));
+    all_acknowledged(&mut rig);
+    assert_eq!(rig.confirmed(), Confirmed::Acks);
 }
 
 #[test]

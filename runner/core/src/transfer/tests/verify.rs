@@ -13,12 +13,47 @@ fn asked(size: u64) -> (Verify, Time, Tag) {
 }
 
 fn answer(verify: &mut Verify, now: Time, tag: Tag, size: Option<u64>, digests: &[&[u8]]) -> Comparison {
-    let digests = digests.iter().map(|value| digest(value)).collect();
-    verify.handle(Event::Finish(Finish { tag, size, digests }), now);
-    match verify.poll(now) {
-        Some(VerifyAction::Answered(verified)) => verified.comparison,
-        other => panic!("{other:?}"),
+    let finish = Finish { tag, size, digests: digests.iter().map(|value| digest(value)).collect() };
+    let mut asked = 1;
+    loop {
+        verify.handle(Event::Finish(finish.clone()), now);
+        match verify.poll(now) {
+            Some(VerifyAction::Answered(verified)) => {
+                assert_eq!(asked, if verified.comparison == Comparison::Equal { 1 } else { 2 });
+                return verified.comparison;
+            }
+            None if asked < 3 => {}
+            other => panic!("{other:?}"),
+        }
+        verify.handle(Event::Finish(finish.clone()), now);
+        assert_eq!(verify.poll(now), None, "twice in answer to one question");
+        verify.handle_timeout(verify.poll_timeout().unwrap());
+        assert_eq!(verify.poll(now), Some(VerifyAction::Act(Action::Say(Command::Query(tag)))));
+        asked += 1;
     }
+}
+
+#[test]
+fn an_old_answer_that_comes_late_does_not_count() {
+    let (mut verify, now, tag) = asked(9);
+    verify.handle(Event::Finish(Finish { tag: 0, size: None, digests: vec![] }), now);
+    assert_eq!(answer(&mut verify, now, tag, Some(9), &[b"ours"]), Comparison::Equal);
+}
+
+#[test]
+fn a_verdict_alone_is_an_answer_when_nothing_else_comes() {
+    let (mut verify, _, _) = asked(9);
+    let mut asked = 1;
+    let verified = loop {
+        let now = verify.poll_timeout().unwrap();
+        verify.handle(Event::Outcome(Outcome { verdict: Verdict::Good, text: Text::default() }), now);
+        verify.handle_timeout(now);
+        match verify.poll(now) {
+            Some(VerifyAction::Answered(verified)) => break verified,
+            _ => asked += 1,
+        }
+    };
+    assert_eq!((asked, verified.verdict, verified.comparison), (8, Some(Verdict::Good), Comparison::Unknown));
 }
 
 #[test]
@@ -69,4 +104,23 @@ fn a_bad_verdict_outweighs_a_digest() {
     let (mut verify, now, tag) = asked(9);
     verify.handle(Event::Outcome(Outcome { verdict: Verdict::BadDigest, text: Text::default() }), now);
     assert_eq!(answer(&mut verify, now, tag, None, &[]), Comparison::Different);
+}
+
+#[test]
+fn who_stops_it_is_told_that_it_has_ended() {
+    for (ending, stop) in [
+        (Ending::Parked, (|verify, now| verify.park(now)) as fn(&mut Verify, Time)),
+        (Ending::Cancelled, |verify, now| verify.cancel(Text::default(), now)),
+    ] {
+        for away in [false, true] {
+            let (mut verify, now, tag) = asked(9);
+            if away {
+                verify.handle_connection(false, now);
+            }
+            stop(&mut verify, now);
+            assert_eq!(verify.poll(now), Some(VerifyAction::Act(Action::Finished(ending.clone()))));
+            verify.handle(Event::Finish(Finish { tag, size: Some(9), digests: vec![digest(b"ours")] }), now);
+            assert_eq!((verify.poll(now), verify.poll_timeout()), (None, None));
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Whole programs with a Redis server of their own: keys as the workflow writes them, the journal there, kills, lost writes, eviction.
 
-#[path = "../../runner/src/store/redis/testing.rs"]
+#[path = "../../../runner/src/store/redis/testing.rs"]
 #[expect(dead_code, reason = "other tests use more of it")]
 mod testing;
+
+mod links;
 
 use packhorse_tests::world::{self, id};
 use packhorse_tests::{World, count, files};
