@@ -228,7 +228,7 @@ impl StateMachineTest for Stores {
 }
 
 fn cases() -> u32 {
-    if std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1") { 400 } else { 12 }
+    if std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1") { 60 } else { 12 }
 }
 
 prop_state_machine! {
