@@ -28,7 +28,7 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(3);
 
 /// After so many connections in a row which broke before the broker acknowledged anything, what was sent on the last
 /// one is dropped: a message at which the broker hangs up would otherwise be repeated for ever.
-const POISONED: u32 = 3;
+const POISONED: u32 = 5;
 
 /// Taken over so often in a short time, we give up: the other client comes back as well.
 const TAKEN_OVER: u32 = 2;

@@ -13,9 +13,11 @@
 #![expect(clippy::print_stdout, reason = "its tables and stories are what it is run for")]
 
 mod broker;
+#[path = "../../../runner/core/tests/simulator/chance.rs"]
 mod chance;
 mod counts;
 mod device;
+#[path = "../../../runner/core/tests/simulator/disk.rs"]
 mod disk;
 mod drive;
 mod files;

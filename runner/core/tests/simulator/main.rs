@@ -13,6 +13,7 @@
 mod chance;
 mod counts;
 mod device;
+#[expect(dead_code, reason = "the simulator of whole worlds uses more of it")]
 mod disk;
 mod ground;
 mod lies;

@@ -145,10 +145,10 @@ async fn a_peer_that_stops_reading_is_given_up() {
 
 #[tokio::test]
 async fn a_message_at_which_the_broker_hangs_up_is_not_repeated_for_ever() {
-    let fake = Fake::start([[Manner::HangUpAtPublish; 3].as_slice(), &[Manner::Acknowledge]].concat()).await;
+    let fake = Fake::start([[Manner::HangUpAtPublish; 5].as_slice(), &[Manner::Acknowledge]].concat()).await;
     let bus = connect(fake.addr).await;
     bus.publish(Message::new("t", "poison")).unwrap();
-    connected(&bus, 4).await;
+    connected(&bus, 6).await;
     bus.publish(Message::new("t", "food")).unwrap();
     bus.close().await;
     assert_eq!(*fake.notes.lock().unwrap(), ["food"]);

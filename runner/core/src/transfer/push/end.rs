@@ -86,7 +86,7 @@ impl Push {
             line.note("the device acknowledged every byte, but does not hold the file; sending all of it again");
             self.doubt = Doubt::None;
             // Acknowledgements of what went out before are not believed any more.
-            line.traffic.retransmitted_bytes += std::mem::take(&mut self.sent).covered();
+            self.earlier.extend(std::mem::take(&mut self.sent).iter());
             self.rebase(Intervals::default(), line);
         }
     }

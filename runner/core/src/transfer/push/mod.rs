@@ -45,8 +45,10 @@ pub(super) struct Push {
     can_query: bool,
     /// Acknowledged, and not taken back.
     done: Intervals,
-    /// Went out at least once.
+    /// Went out at least once, and may be acknowledged.
     sent: Intervals,
+    /// Went out before all of it began again: it counts as sent, and acknowledgements of it are not believed.
+    earlier: Intervals,
     /// Neither done nor on its way.
     pending: Intervals,
     empty: Option<Empty>,
@@ -101,6 +103,7 @@ impl Push {
             doubt: if done.is_empty() { Doubt::None } else { Doubt::Unproved(0) },
             done,
             sent,
+            earlier: Intervals::default(),
             empty: (size == 0).then_some(Empty::Unsent),
             flight: Flight::default(),
             rtt: Rtt::default(),

@@ -33,8 +33,8 @@ impl Push {
     }
 
     fn send(&mut self, span: Span, line: &mut Line, now: Time) -> Action {
-        let again = self.sent.covered_in(span);
-        line.traffic.retransmitted_bytes += again;
+        let before: u64 = self.sent.gaps(span).map(|gap| self.earlier.covered_in(gap)).sum();
+        line.traffic.retransmitted_bytes += self.sent.covered_in(span) + before;
         self.pending.remove(span);
         self.sent.insert(span);
         self.last_sent = now;
