@@ -269,9 +269,9 @@ fn failure(outcome: &Outcome) -> &str {
         (Verdict::BadDigest, _) => "Checksum verification failed!",
         (_, "") => match outcome.verdict {
             Verdict::BadSize => "wrong size",
-            Verdict::Refused => "refused",
+            Verdict::Refused => "not meant for this device",
             Verdict::Cancelled => "cancelled",
-            Verdict::DeviceFull => "no space left",
+            Verdict::DeviceFull => "no space left on device",
             Verdict::Good | Verdict::BadDigest | Verdict::Failed => "failed",
         },
         (_, words) => words,

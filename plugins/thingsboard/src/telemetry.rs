@@ -81,9 +81,20 @@ impl Report {
         exact([b"[", object.finish().as_slice(), b"]"].concat())
     }
 
-    /// What a failure means. Clients name a wrong checksum in words only: "Checksum verification failed!".
+    /// What a failure means: there are no codes, so that the words of shipped clients and of `ENOSPC` have to tell. A client that finds
+    /// the title wrong or the algorithm unknown would find it again.
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.error.to_ascii_lowercase().contains("checksum") { Verdict::BadDigest } else { Verdict::Failed }
+        let error = self.error.to_ascii_lowercase();
+        let says = |words: &str| error.contains(words);
+        if says("not meant for") || says("not supported") {
+            Verdict::Refused
+        } else if says("checksum") {
+            Verdict::BadDigest
+        } else if says("no space") {
+            Verdict::DeviceFull
+        } else {
+            Verdict::Failed
+        }
     }
 
     fn read(&mut self, kind: Kind, mut entry: Members<'_>) -> Result<(), Fault> {
