@@ -44,7 +44,7 @@ impl Announcement {
         let name = Some(file.name.trim()).filter(|name| !name.is_empty());
         Ok(Self {
             title: given("title").or(name).unwrap_or_else(|| Kind::of(transfer).name()).to_owned(),
-            version: given("version").or(digits.get(..VERSION_DIGITS)).unwrap_or(&digits).to_owned(),
+            version: given("version").or_else(|| digits.get(..VERSION_DIGITS)).unwrap_or(&digits).to_owned(),
             tag: given("tag").unwrap_or_default().to_owned(),
             size: Some(size),
             checksum: Some(digest),

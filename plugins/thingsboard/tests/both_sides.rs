@@ -101,7 +101,8 @@ fn offers_reach_the_device_with_every_checksum() {
         for kind in ["firmware", "software"] {
             let platform = PlatformEnd::open(opening(file(SIZE, digest.clone()), kind)).unwrap();
             let device = DeviceEnd::open(opening(File::unknown(), kind)).unwrap();
-            assert_eq!(Pair { platform, device }.to_device(vec![offered.clone()]), [offered.clone()], "{kind}");
+            let heard = Pair { platform, device }.to_device(vec![offered.clone()]);
+            assert_eq!(heard, std::slice::from_ref(&offered), "{algorithm:?} {kind}");
         }
     }
 }

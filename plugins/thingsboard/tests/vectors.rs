@@ -5,7 +5,7 @@ use thingsboard::{ThingsboardDevice, ThingsboardPlatform};
 
 #[test]
 fn golden_vectors_hold() {
-    assert!(vectors::<ThingsboardPlatform, ThingsboardDevice>("vectors") >= 25);
+    assert!(vectors::<ThingsboardPlatform, ThingsboardDevice>("vectors") >= 52);
 }
 
 #[test]
