@@ -152,3 +152,42 @@ fn mode() -> Mode {
         ..Mode::new(Driver::DevicePull)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use packhorse_codec::Flow;
+
+    use super::*;
+
+    #[test]
+    fn routes_have_the_numbers_that_messages_are_sent_under() {
+        let routes = description().routes;
+        for (index, flow, topic) in [
+            (ATTRIBUTES, Flow::ToDevice, "/me/attributes"),
+            (ATTRIBUTES_RESPONSE, Flow::ToDevice, "/me/attributes/response/{+}"),
+            (RPC_RESPONSE, Flow::ToDevice, "/me/rpc/response/{+}"),
+            (Kind::Firmware.response(), Flow::ToDevice, "v2/fw/response/{+}/chunk/{+}"),
+            (Kind::Firmware.error(), Flow::ToDevice, "v2/fw/error"),
+            (Kind::Software.response(), Flow::ToDevice, "v2/sw/response/{+}/chunk/{+}"),
+            (Kind::Software.error(), Flow::ToDevice, "v2/sw/error"),
+            (ATTRIBUTES_REQUEST, Flow::FromDevice, "/me/attributes/request/{+}"),
+            (TELEMETRY, Flow::FromDevice, "/me/telemetry"),
+            (RPC_REQUEST, Flow::FromDevice, "/me/rpc/request/{+}"),
+            (Kind::Firmware.request(), Flow::FromDevice, "v2/fw/request/{+}/chunk/{+}"),
+            (Kind::Software.request(), Flow::FromDevice, "v2/sw/request/{+}/chunk/{+}"),
+        ] {
+            let route = &routes[usize::from(index)];
+            assert!(route.flow == flow && route.template.ends_with(topic), "{index} is {}", route.template);
+        }
+        assert_eq!(routes.len(), 12);
+    }
+
+    #[test]
+    fn nothing_is_sent_twice_and_the_device_has_the_last_word() {
+        let mode = mode();
+        assert_eq!((mode.replies, mode.acks, mode.order), (Replies::Once, Acks::NextRequest, Order::Sequential));
+        assert_eq!((mode.window_max, mode.confirms), (1, true));
+        assert_eq!((mode.overhead_fixed, mode.overhead_per_mille), (0, 1000), "an answer is the bytes alone");
+        assert!(!mode.can_cancel && !mode.can_query, "there are no words for it");
+    }
+}
