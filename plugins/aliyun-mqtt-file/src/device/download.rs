@@ -55,7 +55,7 @@ impl Download {
             version: message.plain_text("version", TEXT_MOST)?,
             module: message.plain_text("module", TEXT_MOST)?,
         };
-        let meta = [("version", &offered.version), ("module", &offered.module)];
+        let meta = [("module", &offered.module), ("version", &offered.version)];
         let meta = meta.into_iter().filter(|(_, text)| !text.is_empty());
         let meta = meta.map(|(key, text)| (key.to_owned(), text.clone())).collect();
         let file = File { name: String::new(), size: Some(offered.size), digests: digests(message)?, meta };

@@ -84,7 +84,7 @@ impl Ends {
 
 pub(crate) fn file() -> File {
     let digests = vec![Digest::new(Algorithm::Md5, [0xab; 16])];
-    let meta = vec![("version".into(), "2.0.0".into()), ("module".into(), "MCU".into())];
+    let meta = vec![("module".into(), "MCU".into()), ("version".into(), "2.0.0".into())];
     File { name: "fw.bin".into(), size: Some(SIZE), digests, meta }
 }
 
