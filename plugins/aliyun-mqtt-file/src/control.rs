@@ -17,6 +17,9 @@ pub(crate) struct Notice {
     data: String,
 }
 
+/// A name in an announcement: the vendor has no word for it, but lets everybody add their own.
+pub(crate) const NAME_MOST: usize = 100;
+
 /// Every announcement has one file, so it has always the same number.
 pub(crate) const FILE_ID: u64 = 1;
 
@@ -48,6 +51,11 @@ impl Notice {
         }
         if let Some(signature) = file.meta("signature") {
             data.string("digestsign", signature);
+        }
+        if !file.name.is_empty() && file.name.len() <= NAME_MOST {
+            let mut more = ObjectWriter::with_capacity(64);
+            more.string("fileName", &file.name);
+            data.raw("extData", &String::from_utf8_lossy(&more.finish()));
         }
         let data = String::from_utf8_lossy(&data.finish()).into_owned();
         Some(Self { size, version, module, stream_id, data })
@@ -119,6 +127,18 @@ pub(crate) fn download(id: u32, stream_id: u64, file_id: u64, offset: u64, size:
     object.string("version", "1.0");
     let info = format!(r#""fileInfo":{{"streamId":{stream_id},"fileId":{file_id}}}"#);
     object.raw("params", &format!(r#"{{{info},"fileBlock":{{"size":{size},"offset":{offset}}}}}"#));
+    object.finish()
+}
+
+/// Asks the device to upload a file, by a service of its thing model.
+pub(crate) fn call(id: u32, service: &str, file_name: &str) -> Vec<u8> {
+    let mut params = ObjectWriter::with_capacity(64);
+    params.string("fileName", file_name);
+    let mut object = ObjectWriter::with_capacity(192);
+    object.string("id", &id.to_string());
+    object.string("version", "1.0");
+    object.raw("params", &String::from_utf8_lossy(&params.finish()));
+    object.string("method", &format!("thing.service.{service}"));
     object.finish()
 }
 

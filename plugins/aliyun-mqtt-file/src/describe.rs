@@ -17,6 +17,9 @@ pub(crate) const DOWNLOAD: u16 = 9;
 pub(crate) const INIT: u16 = 10;
 pub(crate) const SEND: u16 = 11;
 pub(crate) const CANCEL: u16 = 12;
+/// A service of the device that makes it upload, and its answer.
+pub(crate) const SERVICE: u16 = 13;
+pub(crate) const SERVICE_REPLY: u16 = 14;
 
 /// The largest block, in both directions; the smallest is 256 bytes, but for the last of a file.
 pub(crate) const BLOCK_MOST: u64 = 131_072;
@@ -28,6 +31,9 @@ const UPLOAD_OVERHEAD: u32 = 176;
 
 /// What a module is called where nobody names one.
 pub(crate) const DEFAULT_MODULE: &str = "default";
+
+/// The service that begins an upload where nobody names another.
+pub(crate) const UPLOAD_SERVICE: &str = "upload_file";
 
 /// A variable of the workflow; `None` where it is empty.
 pub(crate) fn variable<'a>(transfer: &'a Transfer, name: &str) -> Option<&'a str> {
@@ -68,6 +74,12 @@ fn vars() -> Vec<Var> {
             .matching("inform|progress"),
         Var::optional("file_name", "", "the upload that is taken; empty takes whatever the device uploads")
             .matching("[ -~]{0,100}"),
+        Var::optional(
+            "upload_service",
+            UPLOAD_SERVICE,
+            "service of the device that begins an upload; `none` calls none",
+        )
+        .matching("[A-Za-z0-9_]{1,64}"),
     ]
 }
 
@@ -88,6 +100,8 @@ fn routes() -> Vec<Route> {
         Route::from_device(sys("file/upload/mqtt/init")),
         Route::from_device(sys("file/upload/mqtt/send")),
         Route::from_device(sys("file/upload/mqtt/cancel")),
+        Route::to_device(sys("service/{upload_service}")),
+        Route::from_device(sys("service/{upload_service}_reply")),
     ]
 }
 

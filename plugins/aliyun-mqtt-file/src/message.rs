@@ -48,17 +48,23 @@ impl<'a> Message<'a> {
         while let Some((key, value)) = members.member()? {
             match value {
                 Value::Null => {}
-                Value::Object(inner) if key.is("fileInfo") || key.is("fileBlock") => self.walk_inner(inner)?,
+                Value::Object(inner) if key.is("fileInfo") || key.is("fileBlock") => {
+                    self.walk_inner(inner, |_| true)?
+                }
+                // Anything may stand there, also under names that mean something else.
+                Value::Object(inner) if key.is("extData") => self.walk_inner(inner, |key| key.is("fileName"))?,
                 value => self.keep(key, value)?,
             }
         }
         Ok(())
     }
 
-    fn walk_inner(&mut self, text: &'a [u8]) -> Result<(), Fault> {
+    fn walk_inner(&mut self, text: &'a [u8], wanted: impl Fn(&Str<'a>) -> bool) -> Result<(), Fault> {
         let mut members = json::members(text)?;
         while let Some((key, value)) = members.member()? {
-            self.keep(key, value)?;
+            if wanted(&key) {
+                self.keep(key, value)?;
+            }
         }
         Ok(())
     }

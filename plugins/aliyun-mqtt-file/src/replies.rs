@@ -1,6 +1,8 @@
 //! The platform's answers to blocks and uploads, and their codes. Devices are strict here: the C SDK drops an answer without
 //! `message`, and both it and the Rust crate one without the members of `data`, whatever the code says.
 
+use std::ops::RangeInclusive;
+
 use packhorse_codec::hex;
 use packhorse_codec::json::ObjectWriter;
 
@@ -8,7 +10,14 @@ use packhorse_codec::json::ObjectWriter;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(pub(crate) u64);
 
+/// Codes that mean what the device says they mean.
+const OWN: RangeInclusive<u64> = 100_000..=110_000;
+
 impl Code {
+    pub(crate) fn is_own(self) -> bool {
+        OWN.contains(&self.0)
+    }
+
     pub(crate) const OK: Self = Self(200);
     pub(crate) const FAILED: Self = Self(500);
     pub(crate) const TOO_LARGE: Self = Self(78117);
@@ -23,6 +32,8 @@ impl Code {
     pub(crate) const BAD_FILE: Self = Self(78125);
     /// A block that is here already.
     pub(crate) const REPEATED: Self = Self(78126);
+    /// A device's own, from the range that the vendor leaves to devices.
+    pub(crate) const NO_SUCH_FILE: Self = Self(100_404);
     /// Too many requests, two ways of saying it.
     pub(crate) const BUSY: [Self; 2] = [Self(429), Self(78127)];
 
@@ -34,6 +45,7 @@ impl Code {
             Self::BAD_BLOCK => "the CRC-16 of the block does not hold",
             Self::NO_SUCH_UPLOAD => "there is no such upload",
             Self::ALREADY_COMPLETE => "the upload is complete already",
+            Self::NO_SUCH_FILE => "no such file",
             Self::BAD_FILE => "the file did not arrive whole",
             _ => "the upload failed",
         }
@@ -104,6 +116,11 @@ pub(crate) fn last_reply(id: &str, code: Code, upload_id: &str, place: Place, in
 
 pub(crate) fn cancel_reply(id: &str, code: Code, upload_id: &str) -> Vec<u8> {
     reply(id, code, |data| data.string("uploadId", upload_id))
+}
+
+/// The device's answer to the call of a service.
+pub(crate) fn service_reply(id: &str, code: Code) -> Vec<u8> {
+    reply(id, code, |_| {})
 }
 
 fn place_members(data: &mut ObjectWriter, upload_id: &str, place: Place) {

@@ -62,10 +62,7 @@ fn a_copy_of_a_request_has_its_tag() {
 fn a_question_for_the_image_is_answered_with_its_tag() {
     let ends = Ends::open(Driver::DevicePull, file());
     let [Event::AskOffer(tag)] = ends.says(vec![Event::AskOffer(77)])[..] else { panic!("no question") };
-    let Command::Offer(mut answer) = offer(77) else { unreachable!("it is an offer") };
-    answer.file.name.clear();
-    let Command::Offer(question) = offer(tag) else { unreachable!("it is an offer") };
-    assert_eq!(ends.hears(vec![Command::Offer(question)]), [Command::Offer(answer)]);
+    assert_eq!(ends.hears(vec![offer(tag)]), [offer(77)]);
 }
 
 #[test]
@@ -203,4 +200,16 @@ fn an_accept_is_told_to_the_device_whatever_its_id() {
     let accept = Command::Accept(Accept { tag: start.tag, upload_id: "u".into(), resume_at: 0 });
     let reply = ends.platform.encode(vec![accept]).messages.remove(0).payload;
     assert!(String::from_utf8(reply).unwrap().contains(r#""id":"not-a-number""#));
+}
+
+#[test]
+fn a_device_is_called_and_uploads_or_says_that_it_cannot() {
+    let ends = Ends::open(Driver::DevicePush, File { name: "syslog".into(), ..File::unknown() });
+    assert_eq!(ends.hears(vec![Command::RequestUpload(5)]), [Command::RequestUpload(0)]);
+    let file = File { name: "syslog".into(), size: Some(7), ..File::unknown() };
+    let heard = ends.says(vec![Event::StartUpload(StartUpload { tag: 4, file, resume_key: "once".into() })]);
+    assert!(matches!(heard[..], [Event::StartUpload(_)]), "the answer to the call says nothing: {heard:?}");
+    assert_eq!(ends.hears(vec![Command::RequestUpload(6)]), [Command::RequestUpload(0)]);
+    let refused = |code: &str| Outcome { verdict: Verdict::Refused, text: Text::new(code, "no such file") };
+    assert_eq!(ends.says(vec![Event::Outcome(refused(""))]), [Event::Outcome(refused("100404"))]);
 }

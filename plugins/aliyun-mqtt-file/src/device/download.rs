@@ -58,7 +58,8 @@ impl Download {
         let meta = [("module", &offered.module), ("version", &offered.version)];
         let meta = meta.into_iter().filter(|(_, text)| !text.is_empty());
         let meta = meta.map(|(key, text)| (key.to_owned(), text.clone())).collect();
-        let file = File { name: String::new(), size: Some(offered.size), digests: digests(message)?, meta };
+        let name = message.text("fileName").unwrap_or_default().into_owned();
+        let file = File { name, size: Some(offered.size), digests: digests(message)?, meta };
         out.push(Command::Offer(Offer { tag, file, url: String::new() }));
         self.offered = Some(offered);
         Ok(())

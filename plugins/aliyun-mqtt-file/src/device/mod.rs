@@ -9,7 +9,7 @@ use packhorse_codec::{
 
 use self::download::Download;
 use self::upload::Upload;
-use crate::describe::{CANCEL_REPLY, DOWNLOAD_REPLY, GET_REPLY, INIT_REPLY, SEND_REPLY, UPGRADE};
+use crate::describe::{CANCEL_REPLY, DOWNLOAD_REPLY, GET_REPLY, INIT_REPLY, SEND_REPLY, SERVICE, UPGRADE};
 use crate::message::Message;
 use crate::requests::Asked;
 
@@ -34,7 +34,7 @@ impl Device for AliyunDevice {
             return self.download.block(&message.payload, asked, out);
         }
         let route = message.route;
-        if route > CANCEL_REPLY {
+        if route > CANCEL_REPLY && route != SERVICE {
             return Err(Fault::malformed(format!("route {route} does not lead to the device")));
         }
         let message = Message::read(&message.payload)?;
@@ -46,6 +46,7 @@ impl Device for AliyunDevice {
                 self.download.notice(request.tag, &message, out)
             }
             INIT_REPLY => self.upload.begun(&message, asked, out),
+            SERVICE => self.upload.called(&message, out),
             SEND_REPLY => self.upload.answered(&message, asked, out),
             // Nothing waits for the answer to a cancellation.
             _ => Ok(()),
@@ -59,6 +60,7 @@ impl Device for AliyunDevice {
             Event::AskOffer(tag) => self.download.ask(tag, asked, out),
             Event::Want(want) => return self.download.want(want, asked, out),
             Event::Progress(progress) => return self.download.progress(&progress, asked, out),
+            Event::Outcome(_) if self.upload.is_called() => self.upload.cannot(out),
             Event::Outcome(outcome) => return self.download.outcome(&outcome, asked, out),
             Event::Cancel(_) if self.upload.is_open() => self.upload.cancel(asked, out),
             Event::Cancel(text) => {

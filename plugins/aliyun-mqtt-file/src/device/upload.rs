@@ -6,10 +6,10 @@ use packhorse_codec::{
 };
 
 use crate::control::request;
-use crate::describe::{CANCEL, INIT, SEND};
+use crate::describe::{CANCEL, INIT, SEND, SERVICE_REPLY};
 use crate::frame::frame;
 use crate::message::Message;
-use crate::replies::Code;
+use crate::replies::{Code, service_reply};
 use crate::requests::{Asked, restore_text, save_text};
 
 /// What the vendor takes.
@@ -22,15 +22,38 @@ const UPLOAD_ID_MOST: usize = 64;
 pub(super) struct Upload {
     /// What the platform called it; empty = none is open.
     upload_id: String,
+    /// The id of a call that is not answered yet.
+    call: Option<String>,
 }
 
 impl Upload {
+    /// The platform wants a file. Which one is not passed on: the words of the contract would announce it.
+    pub(super) fn called(&mut self, message: &Message<'_>, out: &mut DecodeOut<Command>) -> Result<(), Fault> {
+        self.call = Some(message.id()?.to_owned());
+        out.push(Command::RequestUpload(0));
+        Ok(())
+    }
+
+    pub(super) fn is_called(&self) -> bool {
+        self.call.is_some()
+    }
+
+    /// There is nothing to upload.
+    pub(super) fn cannot(&mut self, out: &mut EncodeOut) {
+        if let Some(id) = self.call.take() {
+            out.send(SERVICE_REPLY, service_reply(&id, Code::NO_SUCH_FILE));
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.upload_id.is_empty()
     }
 
     /// Asks to begin; `append` so that the platform may say where to go on.
-    pub(super) fn start(&self, start: &StartUpload, asked: &mut Asked, out: &mut EncodeOut) {
+    pub(super) fn start(&mut self, start: &StartUpload, asked: &mut Asked, out: &mut EncodeOut) {
+        if let Some(id) = self.call.take() {
+            out.send(SERVICE_REPLY, service_reply(&id, Code::OK));
+        }
         let file = &start.file;
         let id = asked.note(start.tag, Span::new(0, 0));
         let message = request(id, |params| {
@@ -136,10 +159,14 @@ impl Upload {
 
     pub(super) fn save(&self, state: &mut Writer) {
         save_text(state, &self.upload_id);
+        state.u8(self.call.is_some().into());
+        save_text(state, self.call.as_deref().unwrap_or_default());
     }
 
     pub(super) fn restore(state: &mut Reader<'_>) -> Result<Self, Fault> {
-        Ok(Self { upload_id: restore_text(state, "upload id")? })
+        let upload_id = restore_text(state, "upload id")?;
+        let called = state.u8("called")? != 0;
+        Ok(Self { upload_id, call: Some(restore_text(state, "call")?).filter(|_| called) })
     }
 }
 

@@ -13,7 +13,7 @@ use packhorse_codec::{
 
 use self::download::Download;
 use self::upload::Upload;
-use crate::describe::{CANCEL, DOWNLOAD, GET, INFORM, INIT, PROGRESS, SEND, description};
+use crate::describe::{CANCEL, DOWNLOAD, GET, INFORM, INIT, PROGRESS, SEND, SERVICE_REPLY, description};
 use crate::message::Message;
 use crate::requests::Requests;
 
@@ -51,7 +51,7 @@ impl Platform for AliyunPlatform {
         match (&mut self.work, message.route) {
             (Work::Upload(upload), SEND) => upload.send(&message.payload, requests, out),
             (Work::Download(_), SEND) => Err(Fault::NotMine),
-            (_, INFORM..=CANCEL) => self.control(message.route, &Message::read(&message.payload)?, out),
+            (_, INFORM..=CANCEL | SERVICE_REPLY) => self.control(message.route, &Message::read(&message.payload)?, out),
             (_, route) => Err(Fault::malformed(format!("route {route} does not lead to the platform"))),
         }
     }
@@ -64,6 +64,7 @@ impl Platform for AliyunPlatform {
             (Command::Accept(accept), Work::Upload(upload)) => upload.accept(accept, requests, out),
             (Command::Refuse(refuse), Work::Upload(upload)) => upload.refuse(&refuse, requests, out),
             (Command::Ack(receipt), Work::Upload(upload)) => upload.receipt(&receipt, requests, out),
+            (Command::RequestUpload(tag), Work::Upload(upload)) => upload.request(tag, out),
             (Command::Outcome(outcome), Work::Upload(upload)) => {
                 upload.outcome(outcome.verdict, out);
                 Ok(())
@@ -127,6 +128,7 @@ impl AliyunPlatform {
             (Work::Upload(_), INFORM) => download::hello(message, out),
             (Work::Upload(upload), INIT) => upload.init(message, requests, out),
             (Work::Upload(upload), CANCEL) => upload.cancel(message, out),
+            (Work::Upload(_), SERVICE_REPLY) => upload::called(message, out),
             _ => Err(Fault::NotMine),
         }
     }

@@ -3,6 +3,8 @@
 use packhorse_codec::crc::{Crc64, crc64};
 use packhorse_codec::{Fault, Reader, Writer};
 
+use crate::message::Message;
+
 /// That of the vendor's file service: ECMA-182's polynomial reflected, all ones before and after.
 static CRC: Crc64 = crc64("CRC-64/XZ");
 
@@ -82,6 +84,12 @@ fn go_on(before: u64, bytes: &[u8]) -> u64 {
     let mut digest = CRC.digest_with_initial((!before).reverse_bits());
     digest.update(bytes);
     digest.finalize()
+}
+
+/// The device's CRC-64, where it told one that can be read.
+pub(super) fn told_crc64(message: &Message<'_>) -> Option<u64> {
+    message.text("ficMode").filter(|mode| mode.eq_ignore_ascii_case("crc64"))?;
+    u64::from_str_radix(&message.text("ficValue")?, 16).ok()
 }
 
 #[cfg(test)]

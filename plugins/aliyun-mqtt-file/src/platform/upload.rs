@@ -8,8 +8,9 @@ use packhorse_codec::{
 };
 
 use super::block::{Block, UPLOAD_ID_MOST};
-use super::progress::{Arrival, Received};
-use crate::describe::{CANCEL_REPLY, INIT_REPLY, SEND_REPLY, variable};
+use super::progress::{Arrival, Received, told_crc64};
+use crate::control::call;
+use crate::describe::{CANCEL_REPLY, INIT_REPLY, SEND_REPLY, SERVICE, UPLOAD_SERVICE, variable};
 use crate::frame::Frame;
 use crate::message::Message;
 use crate::replies::{Code, Integrity, Place, cancel_reply, init_reply, last_reply, send_reply};
@@ -25,6 +26,8 @@ const WITHHELD_MOST: usize = 4;
 pub(super) struct Upload {
     /// The name that is waited for; empty = any.
     wanted: String,
+    /// The service that begins an upload, and the file that it is asked for; `None` where there is none.
+    service: Option<(String, String)>,
     name: String,
     /// As the device told it, or learnt from its last block.
     size: Option<u64>,
@@ -40,7 +43,11 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn open(transfer: &Transfer) -> Self {
         let held = transfer.done.first().filter(|span| span.start == 0).map_or(0, |span| span.end);
+        let file = &transfer.file;
+        let asked = file.meta("type").unwrap_or(&file.name).to_owned();
+        let service = variable(transfer, "upload_service").unwrap_or(UPLOAD_SERVICE);
         Self {
+            service: (service != "none").then(|| (service.to_owned(), asked)),
             wanted: variable(transfer, "file_name").unwrap_or_default().to_owned(),
             name: String::new(),
             size: None,
@@ -51,6 +58,13 @@ impl Upload {
             verdict: None,
             withheld: Vec::new(),
         }
+    }
+
+    /// Calls the service of the device that makes it begin.
+    pub(super) fn request(&self, tag: Tag, out: &mut EncodeOut) -> Result<(), Fault> {
+        let (service, file) = self.service.as_ref().ok_or(Fault::Unsupported)?;
+        out.send(SERVICE, call(tag as u32, service, file));
+        Ok(())
     }
 
     /// The device wants to send a file.
@@ -68,7 +82,7 @@ impl Upload {
             return Err(Fault::NotMine);
         }
         let size = message.size("fileSize")?;
-        let fic = fic(message);
+        let fic = told_crc64(message);
         if (&name, fic) != (&self.name, self.fic) || size.is_some_and(|size| self.size != Some(size)) {
             (self.size, self.fic, self.verdict) = (size, fic, None);
             self.name.clone_from(&name);
@@ -273,8 +287,11 @@ impl Upload {
     }
 }
 
-/// The device's CRC-64, where it told one that can be read.
-fn fic(message: &Message<'_>) -> Option<u64> {
-    message.text("ficMode").filter(|mode| mode.eq_ignore_ascii_case("crc64"))?;
-    u64::from_str_radix(&message.text("ficValue")?, 16).ok()
+/// The answer to the call. Only a code of the device's own is believed: one without such a service uploads when it likes.
+pub(super) fn called(message: &Message<'_>, out: &mut DecodeOut<Event>) -> Result<(), Fault> {
+    if let Some(code) = message.code.filter(|code| Code(*code).is_own()) {
+        let text = Text::new(code.to_string(), message.words.clone());
+        out.push(Event::Outcome(Outcome { verdict: Verdict::Refused, text }));
+    }
+    Ok(())
 }
