@@ -99,7 +99,11 @@ impl Download {
     }
 
     pub(super) fn want(&self, want: Want, asked: &mut Asked, out: &mut EncodeOut) -> Result<(), Fault> {
-        let offered = self.offered()?;
+        // After a restart the announcement is forgotten, and asked for before anything else.
+        let Some(offered) = &self.offered else {
+            self.ask(0, asked, out);
+            return Ok(());
+        };
         let most = if want.limit == 0 { BLOCK_MOST } else { u64::from(want.limit).min(BLOCK_MOST) };
         let size = want.span.length().min(most);
         let start = want.span.start;
@@ -125,10 +129,14 @@ impl Download {
     /// A good end is told by the version that runs from now on.
     pub(super) fn outcome(&mut self, outcome: &Outcome, asked: &mut Asked, out: &mut EncodeOut) -> Result<(), Fault> {
         let words = outcome.text.message.as_str();
+        let Some(offered) = &self.offered else {
+            self.ask(0, asked, out);
+            return Ok(());
+        };
         match outcome.verdict {
             Verdict::Good => {
+                self.running.clone_from(&offered.version);
                 self.step(100, words, asked, out)?;
-                self.running = self.offered()?.version.clone();
                 self.hello("", asked, out);
                 Ok(())
             }
@@ -139,7 +147,9 @@ impl Download {
     }
 
     fn step(&self, step: i64, words: &str, asked: &mut Asked, out: &mut EncodeOut) -> Result<(), Fault> {
-        self.offered()?;
+        if self.offered.is_none() {
+            return Err(Fault::Unsupported);
+        }
         out.send(PROGRESS, progress(asked.next_id(), step, words, self.module()));
         Ok(())
     }
@@ -148,10 +158,6 @@ impl Download {
         let size = self.offered.as_ref().map_or(0, |offered| offered.size);
         let per_cent = u128::from(done.unwrap_or_default()) * 100 / u128::from(size.max(1));
         per_cent.min(99) as i64
-    }
-
-    fn offered(&self) -> Result<&Offered, Fault> {
-        self.offered.as_ref().ok_or(Fault::Unsupported)
     }
 
     fn module(&self) -> Option<&str> {
