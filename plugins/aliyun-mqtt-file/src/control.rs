@@ -27,28 +27,34 @@ impl Notice {
     /// `None` where size or digest are not known.
     pub(crate) fn new(transfer: &Transfer) -> Option<Self> {
         let file = &transfer.file;
-        let size = file.size?;
         let (method, sign) = sign(file, variable(transfer, "sign") == Some("sha256"))?;
-        let named = |key: &str| file.meta(key).filter(|text| !text.is_empty()).or_else(|| variable(transfer, key));
         let digits = hex::encode(sign);
-        let version = named("version").unwrap_or(&digits).to_owned();
-        let module = named("module").map(ToOwned::to_owned);
-        let stream_id = stream_id(sign);
-        // The order is the platform's: some devices read it with `sscanf`.
+        let named = |key: &str| file.meta(key).filter(|text| !text.is_empty()).or_else(|| variable(transfer, key));
+        let mut notice = Self {
+            size: file.size?,
+            version: named("version").unwrap_or(&digits).to_owned(),
+            module: named("module").map(ToOwned::to_owned),
+            stream_id: stream_id(sign),
+            data: String::new(),
+        };
+        notice.data = notice.members(method, &digits, file);
+        Some(notice)
+    }
+
+    /// The order is the platform's: some devices read it with `sscanf`.
+    fn members(&self, method: &str, sign: &str, file: &File) -> String {
         let mut data = ObjectWriter::with_capacity(256);
-        data.number("size", size);
-        data.number("streamId", stream_id.into());
-        data.string("sign", &digits);
+        data.number("size", self.size);
+        data.number("streamId", self.stream_id.into());
+        data.string("sign", sign);
         data.string("dProtocol", "mqtt");
-        data.string("version", &version);
+        data.string("version", &self.version);
         data.string("signMethod", method);
         data.number("streamFileId", FILE_ID);
         if method == MD5 {
-            data.string("md5", &digits);
+            data.string("md5", sign);
         }
-        if let Some(module) = &module {
-            data.string("module", module);
-        }
+        module_member(&mut data, self.module.as_deref());
         if let Some(signature) = file.meta("signature") {
             data.string("digestsign", signature);
         }
@@ -57,8 +63,7 @@ impl Notice {
             more.string("fileName", &file.name);
             data.raw("extData", &String::from_utf8_lossy(&more.finish()));
         }
-        let data = String::from_utf8_lossy(&data.finish()).into_owned();
-        Some(Self { size, version, module, stream_id, data })
+        String::from_utf8_lossy(&data.finish()).into_owned()
     }
 
     /// Unasked: here the code is a text and the id a number.
@@ -153,8 +158,8 @@ pub(crate) fn request(id: u32, fill: impl FnOnce(&mut ObjectWriter)) -> Vec<u8> 
     object.finish()
 }
 
-fn module_member(params: &mut ObjectWriter, module: Option<&str>) {
+fn module_member(object: &mut ObjectWriter, module: Option<&str>) {
     if let Some(module) = module {
-        params.string("module", module);
+        object.string("module", module);
     }
 }

@@ -34,6 +34,18 @@ struct Offered {
     module: String,
 }
 
+impl Offered {
+    fn read(message: &Message<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            size: message.required("size")?,
+            stream_id: message.required("streamId")?,
+            file_id: message.required("streamFileId")?,
+            version: message.plain_text("version", TEXT_MOST)?,
+            module: message.plain_text("module", TEXT_MOST)?,
+        })
+    }
+}
+
 impl Download {
     /// An announcement; the answer to a question may also say that there is none.
     pub(super) fn notice(
@@ -48,13 +60,7 @@ impl Download {
         if message.text("dProtocol").is_none_or(|protocol| !protocol.eq_ignore_ascii_case("mqtt")) {
             return Err(Fault::NotMine);
         }
-        let offered = Offered {
-            size: message.required("size")?,
-            stream_id: message.required("streamId")?,
-            file_id: message.required("streamFileId")?,
-            version: message.plain_text("version", TEXT_MOST)?,
-            module: message.plain_text("module", TEXT_MOST)?,
-        };
+        let offered = Offered::read(message)?;
         let meta = [("module", &offered.module), ("version", &offered.version)];
         let meta = meta.into_iter().filter(|(_, text)| !text.is_empty());
         let meta = meta.map(|(key, text)| (key.to_owned(), text.clone())).collect();

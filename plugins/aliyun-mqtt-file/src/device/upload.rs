@@ -10,7 +10,7 @@ use crate::describe::{CANCEL, INIT, SEND, SERVICE_REPLY};
 use crate::frame::frame;
 use crate::message::Message;
 use crate::replies::{Code, service_reply};
-use crate::requests::{Asked, restore_text, save_text};
+use crate::requests::{Asked, Request, restore_text, save_text};
 
 /// What the vendor takes.
 const NAME_MOST: usize = 100;
@@ -129,14 +129,7 @@ impl Upload {
         asked: &mut Asked,
         out: &mut DecodeOut<Command>,
     ) -> Result<(), Fault> {
-        let request = asked.find(message.id()?)?;
-        let place = Span::at(message.required("offset")?, message.required("bSize")?);
-        if !self.is_open() || message.text("uploadId").as_deref() != Some(self.upload_id.as_str()) {
-            return Err(Fault::NotMine);
-        }
-        if place != Some(request.span) {
-            return Err(Fault::malformed("offset and bSize are not those of the block that was sent"));
-        }
+        let request = self.sent(message, asked)?;
         let receipt = |good| Command::Ack(Receipt { tag: request.tag, span: request.span, good });
         match message.code.map(Code) {
             Some(Code::OK | Code::REPEATED) => {
@@ -155,6 +148,20 @@ impl Upload {
         }
         asked.close(message.id()?);
         Ok(())
+    }
+
+    /// The block that an answer is about: it must say the same of it.
+    fn sent(&self, message: &Message<'_>, asked: &Asked) -> Result<Request, Fault> {
+        let request = asked.find(message.id()?)?;
+        if !self.is_open() || message.text("uploadId").as_deref() != Some(self.upload_id.as_str()) {
+            return Err(Fault::NotMine);
+        }
+        let place = Span::at(message.required("offset")?, message.required("bSize")?);
+        if place == Some(request.span) {
+            Ok(request)
+        } else {
+            Err(Fault::malformed("offset and bSize are not those of the block that was sent"))
+        }
     }
 
     pub(super) fn save(&self, state: &mut Writer) {

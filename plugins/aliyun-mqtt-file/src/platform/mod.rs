@@ -1,9 +1,10 @@
 //! The platform's end: `download` announces an image and serves its blocks, `upload` takes a file of the device,
-//! `block` reads a block of it and `progress` knows how far it is.
+//! `block` reads a block of it, `progress` knows how far it is, `service` asks for it.
 
 mod block;
 mod download;
 mod progress;
+mod service;
 mod upload;
 
 use packhorse_codec::{
@@ -57,32 +58,9 @@ impl Platform for AliyunPlatform {
     }
 
     fn encode(&mut self, command: Command, out: &mut EncodeOut) -> Result<(), Fault> {
-        let requests = &mut self.requests;
-        match (command, &mut self.work) {
-            (Command::Offer(offer), Work::Download(download)) => download.offer(offer.tag, requests, out),
-            (Command::Chunk(chunk), Work::Download(download)) => download.chunk(&chunk, requests, out),
-            (Command::Accept(accept), Work::Upload(upload)) => upload.accept(accept, requests, out),
-            (Command::Refuse(refuse), Work::Upload(upload)) => upload.refuse(&refuse, requests, out),
-            (Command::Ack(receipt), Work::Upload(upload)) => upload.receipt(&receipt, requests, out),
-            (Command::RequestUpload(tag), Work::Upload(upload)) => upload.request(tag, out),
-            (Command::Outcome(outcome), Work::Upload(upload)) => {
-                upload.outcome(outcome.verdict, out);
-                Ok(())
-            }
-            (
-                Command::Offer(_)
-                | Command::Chunk(_)
-                | Command::Accept(_)
-                | Command::Refuse(_)
-                | Command::Ack(_)
-                | Command::Outcome(_)
-                | Command::Need(_)
-                | Command::RequestUpload(_)
-                | Command::Query(_)
-                | Command::Cancel(_)
-                | Command::Pause(_),
-                _,
-            ) => Err(Fault::Unsupported),
+        match &mut self.work {
+            Work::Download(download) => encode_download(download, command, &mut self.requests, out),
+            Work::Upload(upload) => encode_upload(upload, command, &mut self.requests, out),
         }
     }
 
@@ -128,8 +106,53 @@ impl AliyunPlatform {
             (Work::Upload(_), INFORM) => download::hello(message, out),
             (Work::Upload(upload), INIT) => upload.init(message, requests, out),
             (Work::Upload(upload), CANCEL) => upload.cancel(message, out),
-            (Work::Upload(_), SERVICE_REPLY) => upload::called(message, out),
+            (Work::Upload(_), SERVICE_REPLY) => service::called(message, out),
             _ => Err(Fault::NotMine),
         }
+    }
+}
+
+fn encode_download(
+    download: &Download,
+    command: Command,
+    requests: &mut Requests,
+    out: &mut EncodeOut,
+) -> Result<(), Fault> {
+    match command {
+        Command::Offer(offer) => download.offer(offer.tag, requests, out),
+        Command::Chunk(chunk) => download.chunk(&chunk, requests, out),
+        Command::Accept(_)
+        | Command::Refuse(_)
+        | Command::Ack(_)
+        | Command::Need(_)
+        | Command::RequestUpload(_)
+        | Command::Query(_)
+        | Command::Outcome(_)
+        | Command::Cancel(_)
+        | Command::Pause(_) => Err(Fault::Unsupported),
+    }
+}
+
+fn encode_upload(
+    upload: &mut Upload,
+    command: Command,
+    requests: &mut Requests,
+    out: &mut EncodeOut,
+) -> Result<(), Fault> {
+    match command {
+        Command::Accept(accept) => upload.accept(accept, requests, out),
+        Command::Refuse(refuse) => upload.refuse(&refuse, requests, out),
+        Command::Ack(receipt) => upload.receipt(&receipt, requests, out),
+        Command::RequestUpload(tag) => upload.service.call(tag, out),
+        Command::Outcome(outcome) => {
+            upload.outcome(outcome.verdict, out);
+            Ok(())
+        }
+        Command::Offer(_)
+        | Command::Chunk(_)
+        | Command::Need(_)
+        | Command::Query(_)
+        | Command::Cancel(_)
+        | Command::Pause(_) => Err(Fault::Unsupported),
     }
 }

@@ -9,8 +9,8 @@ use packhorse_codec::{
 
 use super::block::{Block, UPLOAD_ID_MOST};
 use super::progress::{Arrival, Received, told_crc64};
-use crate::control::call;
-use crate::describe::{CANCEL_REPLY, INIT_REPLY, SEND_REPLY, SERVICE, UPLOAD_SERVICE, variable};
+use super::service::Service;
+use crate::describe::{CANCEL_REPLY, INIT_REPLY, SEND_REPLY, variable};
 use crate::frame::Frame;
 use crate::message::Message;
 use crate::replies::{Code, Integrity, Place, cancel_reply, init_reply, last_reply, send_reply};
@@ -26,8 +26,7 @@ const WITHHELD_MOST: usize = 4;
 pub(super) struct Upload {
     /// The name that is waited for; empty = any.
     wanted: String,
-    /// The service that begins an upload, and the file that it is asked for; `None` where there is none.
-    service: Option<(String, String)>,
+    pub(super) service: Service,
     name: String,
     /// As the device told it, or learnt from its last block.
     size: Option<u64>,
@@ -43,11 +42,8 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn open(transfer: &Transfer) -> Self {
         let held = transfer.done.first().filter(|span| span.start == 0).map_or(0, |span| span.end);
-        let file = &transfer.file;
-        let asked = file.meta("type").unwrap_or(&file.name).to_owned();
-        let service = variable(transfer, "upload_service").unwrap_or(UPLOAD_SERVICE);
         Self {
-            service: (service != "none").then(|| (service.to_owned(), asked)),
+            service: Service::open(transfer),
             wanted: variable(transfer, "file_name").unwrap_or_default().to_owned(),
             name: String::new(),
             size: None,
@@ -58,13 +54,6 @@ impl Upload {
             verdict: None,
             withheld: Vec::new(),
         }
-    }
-
-    /// Calls the service of the device that makes it begin.
-    pub(super) fn request(&self, tag: Tag, out: &mut EncodeOut) -> Result<(), Fault> {
-        let (service, file) = self.service.as_ref().ok_or(Fault::Unsupported)?;
-        out.send(SERVICE, call(tag as u32, service, file));
-        Ok(())
     }
 
     /// The device wants to send a file.
@@ -83,10 +72,7 @@ impl Upload {
         }
         let size = message.size("fileSize")?;
         let fic = told_crc64(message);
-        if (&name, fic) != (&self.name, self.fic) || size.is_some_and(|size| self.size != Some(size)) {
-            (self.size, self.fic, self.verdict) = (size, fic, None);
-            self.name.clone_from(&name);
-        }
+        self.begin(&name, size, fic);
         let id = message.id()?.to_owned();
         let tag = requests.note(&id, "");
         self.opening = Some(id);
@@ -95,6 +81,15 @@ impl Upload {
         let file = File { name, size, digests, meta: Vec::new() };
         out.push(Event::StartUpload(StartUpload { tag, file, resume_key }));
         Ok(())
+    }
+
+    /// Forgets how another upload ended.
+    fn begin(&mut self, name: &str, size: Option<u64>, fic: Option<u64>) {
+        let other_size = size.is_some() && size != self.size;
+        if name != self.name || fic != self.fic || other_size {
+            (self.size, self.fic, self.verdict) = (size, fic, None);
+            name.clone_into(&mut self.name);
+        }
     }
 
     pub(super) fn accept(&mut self, accept: Accept, requests: &mut Requests, out: &mut EncodeOut) -> Result<(), Fault> {
@@ -130,30 +125,38 @@ impl Upload {
         let frame = Frame::read(payload)?;
         let message = Message::read(frame.text)?;
         let block = Block::read(&message, &frame)?;
-        let refused = |code| send_reply(&block.id, code, &block.upload_id, block.place);
-        if !self.is_ours(&block.upload_id) {
-            self.may_disown()?;
-            out.reply(SEND_REPLY, refused(Code::NO_SUCH_UPLOAD));
-            return Ok(());
+        match self.judge(&block, frame.bytes)? {
+            Some(code) => {
+                out.reply(SEND_REPLY, send_reply(&block.id, code, &block.upload_id, block.place));
+            }
+            None => {
+                let tag = requests.note(&block.id, "");
+                self.data(tag, &block, frame.bytes, out);
+            }
         }
-        if !block.sound {
-            let tag = requests.note(&block.id, "");
-            out.push(Event::Data(block.damaged(tag)));
-            return Ok(());
-        }
-        if self.received.block(block.place.offset, frame.bytes) == Arrival::Elsewhere {
-            out.reply(SEND_REPLY, refused(Code::OFFSET_DIFFERS));
-            return Ok(());
-        }
-        if self.size.is_none() && block.complete {
-            self.size = Some(self.received.next());
-        }
-        let tag = requests.note(&block.id, "");
-        self.data(tag, &block, frame.bytes, out);
         Ok(())
     }
 
+    /// Why a block cannot be taken at all.
+    fn judge(&mut self, block: &Block, bytes: &[u8]) -> Result<Option<Code>, Fault> {
+        if !self.is_ours(&block.upload_id) {
+            self.may_disown()?;
+            return Ok(Some(Code::NO_SUCH_UPLOAD));
+        }
+        if block.sound && self.received.block(block.place.offset, bytes) == Arrival::Elsewhere {
+            return Ok(Some(Code::OFFSET_DIFFERS));
+        }
+        if block.sound && self.size.is_none() && block.complete {
+            self.size = Some(self.received.next());
+        }
+        Ok(None)
+    }
+
     fn data(&mut self, tag: Tag, block: &Block, bytes: &[u8], out: &mut DecodeOut<Event>) {
+        if !block.sound {
+            out.push(Event::Data(block.damaged(tag)));
+            return;
+        }
         let Place { offset, size } = block.place;
         let last = self.size == Some(offset + size);
         out.push(Event::Data(Data { tag, offset, bytes: bytes.to_vec(), sum: Sum::Good, last }));
@@ -285,13 +288,4 @@ impl Upload {
         }
         Ok(())
     }
-}
-
-/// The answer to the call. Only a code of the device's own is believed: one without such a service uploads when it likes.
-pub(super) fn called(message: &Message<'_>, out: &mut DecodeOut<Event>) -> Result<(), Fault> {
-    if let Some(code) = message.code.filter(|code| Code(*code).is_own()) {
-        let text = Text::new(code.to_string(), message.words.clone());
-        out.push(Event::Outcome(Outcome { verdict: Verdict::Refused, text }));
-    }
-    Ok(())
 }
