@@ -4,6 +4,7 @@ mod budget;
 mod intervals;
 mod link;
 mod push;
+mod push_asks;
 mod push_rules;
 mod receive;
 mod serve;
