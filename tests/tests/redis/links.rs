@@ -70,7 +70,7 @@ impl Sentinel {
         let (port, file) = (free_port(), folder.join("sentinel.conf"));
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n",
+             sentinel down-after-milliseconds mymaster 3000\nsentinel failover-timeout mymaster 2000\n",
             folder.display(),
             master.port()
         );
@@ -125,6 +125,8 @@ fn a_run_goes_on_at_the_master_that_sentinels_chose_when_the_first_one_died() {
     let mut run = world.run(&services, &path, &["-i", &format!("image={}", image.display())]);
     let quarter = |run: &serde_json::Value| world::done(run).filter(|done| *done >= SIZE as u64 / 4).map(|_| id(run));
     let name = world.until(&mut run, quarter).expect("it is at work");
+    until(&first.port().to_string(), || sentinel.master());
+    until(":1", || first.tell(&["WAIT", "1", "1000"]));
     first.kill();
     until(&second.port().to_string(), || sentinel.master());
     let ended = run.end();
