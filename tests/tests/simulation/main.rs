@@ -172,7 +172,7 @@ fn a_runner_may_die_at_every_boundary() {
     }
 }
 
-/// Each planted bug is seen by an oracle within some seeds; the same seeds without it are clean in the test above.
+/// Each planted bug is seen by an oracle within some seeds; without it they are clean, as the full count of worlds shows.
 #[test]
 fn oracles_see_planted_bugs() {
     let next = AtomicU64::new(0);
