@@ -3,7 +3,7 @@
 use packhorse::blob::{BlobStore, Contents, MemoryBlobs};
 use packhorse::bus::{Bus, MemoryBus};
 use packhorse::device::{Device, DeviceOptions, Faults, Pace, Struck};
-use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Spool};
+use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Spool, Unclaimed};
 use packhorse::plugin::{Host, HostSettings, Plugin};
 use packhorse::store::MemoryKeyValue;
 use packhorse_core::effect::{Confirmed, Layout, TransferReport, TransferRequest, TransferTask};
@@ -94,6 +94,7 @@ impl World {
             checkpoint: None,
             control: watched,
             notes,
+            claim: Arc::new(Unclaimed),
             meter: Arc::new(NoMeter),
             shelf: Arc::new(PlainShelf(self.blobs.clone())),
         };

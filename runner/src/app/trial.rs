@@ -5,7 +5,7 @@
 use crate::blob::{BlobStore as _, Contents, MemoryBlobs};
 use crate::bus::{Bus, MemoryBus};
 use crate::device::{Device, DeviceOptions, Faults, Pace};
-use crate::link::{Control, Link, LinkEnd, NoMeter, Order, PlainShelf, Shelf, Spool};
+use crate::link::{Control, Link, LinkEnd, NoMeter, Order, PlainShelf, Shelf, Spool, Unclaimed};
 use crate::plugin::Plugin;
 use crate::plugin::kit::test::Check;
 use crate::store::MemoryKeyValue;
@@ -141,6 +141,7 @@ async fn carried(
         checkpoint: None,
         control,
         notes,
+        claim: Arc::new(Unclaimed),
         meter: Arc::new(NoMeter),
         shelf,
     };

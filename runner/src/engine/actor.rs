@@ -178,6 +178,9 @@ impl Actor {
                 self.outstanding -= 1;
                 self.judge(&run, committed)?;
             }
+            Signal::Refused { run, committed } => {
+                self.judge(&run, committed)?;
+            }
             Signal::Noted { run, ticket } => {
                 let job = self.lanes.get(&run).and_then(|lane| lane.job.as_ref()).filter(|job| job.ticket == ticket);
                 if let Some(notes) = job.and_then(|job| job.mailbox.take()) {

@@ -3,6 +3,7 @@
 use super::actor::{Actor, Due};
 use super::command::{Finish, Reply, Signal};
 use super::handle::EngineError;
+use super::hold::Hold;
 use super::lane::{LiveJob, Pending};
 use super::notes::{NoteSender, Notes};
 use super::performer::{Control, Job, JobEnd};
@@ -142,6 +143,7 @@ impl Actor {
             checkpoint,
             control: orders,
             notes,
+            hold: Hold::new(self.writer.clone(), lane.course.nothing(), self.signals.clone()),
         };
         let performer = self.parts.performer.clone();
         let work = self.parts.jobs.spawn(async move { performer.perform(job).await });

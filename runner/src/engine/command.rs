@@ -64,6 +64,8 @@ pub(super) enum Signal {
     Committed { run: RunId, committed: Committed },
     /// A checkpoint alone is durable or refused.
     Saved { run: RunId, committed: Committed },
+    /// The journal refused a job's question whether the run is ours.
+    Refused { run: RunId, committed: Committed },
     /// There are notes in a job's box.
     Noted { run: RunId, ticket: u64 },
     /// A job is over.

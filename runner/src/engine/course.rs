@@ -37,6 +37,13 @@ impl Course {
         }
     }
 
+    /// An append of nothing at all: it is refused where the claim does not hold any more.
+    pub fn nothing(&self) -> Append {
+        let run = self.run.state().created.run.clone();
+        let (facts, mark) = (Vec::new(), Mark::Unfinished);
+        Append { run, token: self.token, expected: self.appended, facts, checkpoint: None, mark }
+    }
+
     /// The checkpoint that a job of this step and round goes on from.
     pub fn checkpoint_for(&self, id: &EffectId) -> Option<Vec<u8>> {
         let kept = self.checkpoint.as_ref()?;

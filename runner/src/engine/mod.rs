@@ -4,7 +4,7 @@
 //! their facts are durable, as jobs on the runtime that the program gives.
 //!
 //! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes;
-//!   `telling`: what is known of a transfer.
+//!   `telling`: what is known of a transfer; `hold`: whether its run is still ours.
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
 //!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
@@ -17,6 +17,7 @@ mod clock;
 mod command;
 mod course;
 mod handle;
+mod hold;
 mod lane;
 mod load;
 mod notes;
@@ -28,6 +29,7 @@ mod world;
 
 pub use course::Course;
 pub use handle::*;
+pub use hold::Hold;
 pub use notes::NoteSender;
 pub use performer::*;
 pub use telling::*;

@@ -1,5 +1,6 @@
 //! How effects reach the world: one job for each, which may be parked or cancelled and tells how it goes.
 
+use super::hold::Hold;
 use super::notes::NoteSender;
 use super::telling::TransferView;
 use crate::store::BoxFuture;
@@ -33,6 +34,8 @@ pub struct Job {
     pub control: watch::Receiver<Control>,
     /// How it goes.
     pub notes: NoteSender,
+    /// Whether the run is still ours.
+    pub hold: Hold,
 }
 
 /// What a job may know of its run.

@@ -34,7 +34,7 @@ pub use codec::Codec;
 pub use ending::{answered, clean, ended_badly, pushed};
 pub use machine::{Machine, Wish};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
-pub use outside::{Meter, NoMeter, PlainShelf, Pulled, Shelf};
+pub use outside::{Claimed, Meter, NoMeter, PlainShelf, Pulled, Shelf, Unclaimed};
 pub use rejects::Rejected;
 pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};

@@ -6,7 +6,7 @@ use super::codec::Codec;
 use super::drive::{Clock, Drive};
 use super::ending::{answered, clean, ended_badly, plain, pushed};
 use super::machine::Machine;
-use super::outside::{Meter, Pulled, Shelf, allowance};
+use super::outside::{Claimed, Meter, Pulled, Shelf, allowance};
 use super::pull::Landing;
 use super::settle::payload;
 use super::source::Source;
@@ -47,6 +47,8 @@ pub struct Order {
     pub control: watch::Receiver<Control>,
     /// Where checkpoints and progress go.
     pub notes: mpsc::Sender<LinkNote>,
+    /// Whether the work is still ours.
+    pub claim: Arc<dyn Claimed>,
     /// Counts what goes over the wire, and knows the budget.
     pub meter: Arc<dyn Meter>,
     /// Takes the file of a pull.
@@ -150,8 +152,9 @@ impl Link {
         let Some(_turn) = self.turn(&mut order).await else {
             return ended(&order, &spent);
         };
-        match session_epoch(self.epochs.as_ref(), &order.request.device, order.epoch).await {
-            Ok(epoch) => order.epoch = epoch,
+        match self.epoch(&mut order).await {
+            Ok(true) => {}
+            Ok(false) => return ended(&order, &spent),
             Err(failure) => return LinkEnd::Failed { failure, traffic: spent, restart: false },
         }
         let result = match order.request.task.clone() {
@@ -175,6 +178,15 @@ impl Link {
             turn = self.turns.take(&device) => Some(turn),
             _ = order.control.wait_for(|control| *control != Control::Go) => None,
         }
+    }
+
+    /// Takes the session's epoch; false where there must be no session: the work is another's by now, or `control` says so.
+    async fn epoch(&self, order: &mut Order) -> Result<bool, Failure> {
+        order.epoch = session_epoch(self.epochs.as_ref(), &order.request.device, order.epoch).await?;
+        Ok(tokio::select! {
+            ours = order.claim.confirm() => ours,
+            _ = order.control.wait_for(|control| *control != Control::Go) => false,
+        })
     }
 
     async fn push(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {

@@ -1,4 +1,4 @@
-//! What a transfer needs of whoever ordered it: books of the traffic, and a place for the file of a pull.
+//! What a transfer needs of whoever ordered it: a claim that holds, books of the traffic, and a place for the file of a pull.
 
 use crate::blob::BlobStore;
 use crate::store::BoxFuture;
@@ -9,6 +9,24 @@ use packhorse_core::transfer::least_budget;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The claim under which a transfer works.
+pub trait Claimed: Send + Sync + 'static {
+    /// Whether it held at some moment after the call. Called between taking an epoch and opening a session under it: whoever takes the
+    /// work over after that moment takes a later epoch, so that a process that slept through the end of its claim never has the
+    /// latest one. Where it did not hold, nothing is sent.
+    fn confirm(&self) -> BoxFuture<'_, bool>;
+}
+
+/// Nobody else can have the work.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unclaimed;
+
+impl Claimed for Unclaimed {
+    fn confirm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { true })
+    }
+}
 
 /// Books of the traffic with one device.
 pub trait Meter: Send + Sync + 'static {

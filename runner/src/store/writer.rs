@@ -120,7 +120,8 @@ impl Request {
 
     fn is_urgent(&self) -> bool {
         match self {
-            Self::Append(append, _) => !append.facts.is_empty(),
+            // Neither facts nor a checkpoint: somebody asks whether the claim holds, and waits.
+            Self::Append(append, _) => !append.facts.is_empty() || append.checkpoint.is_none(),
             Self::Claim(..) => true,
         }
     }

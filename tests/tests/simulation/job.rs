@@ -31,6 +31,8 @@ pub(crate) struct Ended {
 pub(crate) enum Doing {
     /// Waits until nobody else has the device.
     Queued,
+    /// Has the device's turn and an epoch; asks whether the run is still its runner's.
+    Asking,
     Driving(Box<Drive>),
     /// Will be over at its time.
     Plain,
@@ -57,7 +59,7 @@ impl Job {
     pub(crate) fn due(&self) -> Option<u64> {
         match &self.doing {
             Doing::Driving(drive) => drive.due(),
-            Doing::Queued | Doing::Plain => None,
+            Doing::Queued | Doing::Asking | Doing::Plain => None,
         }
     }
 
@@ -127,11 +129,26 @@ impl Runner {
     }
 
     fn take_turn(&mut self, run: &RunId, ticket: u64, out: &mut Outside) -> Result<(), Stop> {
+        let job = self.lanes.get_mut(run).and_then(|lane| lane.job.as_mut());
+        let Some(job) = job else { return Ok(()) };
+        let Effect::Transfer(request) = &job.effect else { return Ok(()) };
+        job.epoch = out.files.epoch(&request.device, job.epoch).map_err(|failure| Stop::Wrong(failure.to_string()))?;
+        if out.ground.is(Mutant::SleepsThroughClaim) {
+            return self.confirmed(run, ticket, out);
+        }
+        job.doing = Doing::Asking;
+        self.ask(run, ticket, out);
+        Ok(())
+    }
+
+    /// The run is still ours, and the session's epoch is later than all before it: the session opens.
+    pub(crate) fn confirmed(&mut self, run: &RunId, ticket: u64, out: &mut Outside) -> Result<(), Stop> {
         let id = self.id;
         let Some(lane) = self.lanes.get_mut(run) else { return Ok(()) };
-        let (index, Some(job)) = (lane.index, lane.job.as_mut()) else { return Ok(()) };
+        let Some(job) = lane.job.as_mut().filter(|job| job.ticket == ticket) else { return Ok(()) };
+        let index = lane.index;
+        out.store.holds(run, lane.course.nothing().token)?;
         let Effect::Transfer(request) = job.effect.clone() else { return Ok(()) };
-        job.epoch = out.files.epoch(&request.device, job.epoch).map_err(|failure| Stop::Wrong(failure.to_string()))?;
         let (epoch, checkpoint) = (job.epoch, job.checkpoint.clone());
         let opened = self.open(run, index, &request, (epoch, checkpoint.as_deref(), ticket), out);
         let Some(job) = self.lanes.get_mut(run).and_then(|lane| lane.job.as_mut()) else { return Ok(()) };
@@ -185,14 +202,14 @@ impl Runner {
         let (ticket, control) = (job.ticket, job.control);
         let drive = match &mut job.doing {
             Doing::Driving(drive) => drive,
-            Doing::Queued | Doing::Plain if control != Control::Go => {
+            Doing::Queued | Doing::Asking | Doing::Plain if control != Control::Go => {
                 let kept = job.checkpoint.as_deref().and_then(Kept::read);
                 let traffic =
                     kept.and_then(|kept| kept.checkpoint()).map(|checkpoint| checkpoint.traffic).unwrap_or_default();
                 let end = if control == Control::Park { EffectEnd::Parked } else { EffectEnd::Cancelled };
                 return self.ended(run, ticket, Ended { end, traffic }, out);
             }
-            Doing::Queued | Doing::Plain => return Ok(()),
+            Doing::Queued | Doing::Asking | Doing::Plain => return Ok(()),
         };
         let disk = self.spool.entry(drive.part.clone()).or_default();
         let mut inbox = std::mem::take(&mut job.inbox);

@@ -21,6 +21,8 @@ mutants! {
     NoFence,
     /// The device takes up a session that is older than its own.
     AcceptsStaleEpoch,
+    /// A session opens without a look at the claim: another runner may have the run.
+    SleepsThroughClaim,
     /// A transfer whose digest differs is reported as good.
     IgnoresDigest,
     /// Checkpoints hold what was only sent.

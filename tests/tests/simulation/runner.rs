@@ -36,6 +36,8 @@ pub(crate) struct Lane {
 struct Write {
     run: RunId,
     append: Append,
+    /// Nothing is written: this job asks whether the run is still its runner's.
+    asks: Option<u64>,
 }
 
 /// A device's turn, as `link::turns` has it.
@@ -212,7 +214,7 @@ impl Runner {
         lane.pending.push_back(orders);
         let append = lane.course.append(&decision.facts);
         out.oracle.written(&append)?;
-        self.queue.push(Write { run: run.clone(), append });
+        self.queue.push(Write { run: run.clone(), append, asks: None });
         self.gather(out);
         out.ground.boundary("facts handed to the writer")?;
         for (order, _) in early {
@@ -226,7 +228,7 @@ impl Runner {
         if self.committing.is_some() || self.queue.is_empty() {
             return;
         }
-        let alone = self.queue.iter().all(|write| write.append.facts.is_empty());
+        let alone = self.queue.iter().all(|write| write.append.facts.is_empty() && write.asks.is_none());
         let (low, high) = out.scenario.commit;
         let mut by = out.ground.chance.from(low, high) + if alone { COMPANY } else { 0 };
         if out.slow_store > 0 {
@@ -260,6 +262,8 @@ impl Runner {
         for (write, made) in batch.into_iter().zip(results) {
             if !made {
                 self.let_go(&write.run, out);
+            } else if let Some(ticket) = write.asks {
+                self.confirmed(&write.run, ticket, out)?;
             } else if !write.append.facts.is_empty() {
                 self.committed(&write.run, out)?;
             }
@@ -309,12 +313,19 @@ impl Runner {
         }
     }
 
+    /// Asks whether the run is still ours, as `link::Claimed` has it.
+    pub(crate) fn ask(&mut self, run: &RunId, ticket: u64, out: &mut Outside) {
+        let Some(lane) = self.lanes.get(run) else { return };
+        self.queue.push(Write { run: run.clone(), append: lane.course.nothing(), asks: Some(ticket) });
+        self.gather(out);
+    }
+
     /// Saves a newer checkpoint, where there is one.
     pub(crate) fn save_checkpoint(&mut self, run: &RunId, out: &mut Outside) -> Result<(), Stop> {
         let Some(lane) = self.lanes.get_mut(run).filter(|lane| lane.course.has_unsaved()) else { return Ok(()) };
         let append = lane.course.append(&[]);
         out.oracle.written(&append)?;
-        self.queue.push(Write { run: run.clone(), append });
+        self.queue.push(Write { run: run.clone(), append, asks: None });
         self.gather(out);
         Ok(())
     }

@@ -79,6 +79,16 @@ impl Store {
         Ok(())
     }
 
+    /// O4: a session opens under the newest claim.
+    pub(crate) fn holds(&self, run: &RunId, token: Token) -> Result<(), Violation> {
+        match self.tokens.get(run) {
+            Some((given, _)) if *given > token.0 => {
+                Err(format!("O4: a session of {run} opens under claim {}, {given} had been given", token.0))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Facts as they lie there; an error where a record does not have its checksum.
     pub(crate) fn read(&self, run: &RunId, ground: &Ground) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut facts = self.journal.read(run, 0)?;

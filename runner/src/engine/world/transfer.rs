@@ -3,10 +3,10 @@
 use super::World;
 use super::mirror;
 use super::shelf::RunShelf;
-use crate::engine::{Control, Job, JobEnd, Note, Progress, TaskKind, TransferView};
-use crate::link::{self, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
+use crate::engine::{Control, Hold, Job, JobEnd, Note, Progress, TaskKind, TransferView};
+use crate::link::{self, Claimed, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
 use crate::plugin::Plugin;
-use crate::store::wall;
+use crate::store::{BoxFuture, wall};
 use packhorse_core::effect::{Reply, Traffic, TransferRequest, TransferTask};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::CodecPin;
@@ -33,6 +33,7 @@ impl World {
         let order = Order {
             run: job.run.id.to_string(),
             shelf: self.shelf(&job, &name, &last),
+            claim: Arc::new(job.hold.clone()),
             meter: Arc::clone(&meter) as Arc<dyn Meter>,
             name,
             request,
@@ -130,6 +131,12 @@ impl World {
             host.load_bytes(&pin.name, &bytes).map_err(|error| Failure::new("PH6002", Class::Permanent, chain(&error)))
         });
         loaded.await.map_err(|error| Failure::new("PH9002", Class::Bug, format!("loading a codec stopped: {error}")))?
+    }
+}
+
+impl Claimed for Hold {
+    fn confirm(&self) -> BoxFuture<'_, bool> {
+        Box::pin(Self::confirm(self))
     }
 }
 
