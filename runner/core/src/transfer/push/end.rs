@@ -96,7 +96,7 @@ impl Push {
         let on_content = matches!(outcome.verdict, Verdict::Good | Verdict::BadDigest | Verdict::BadSize);
         if on_content && !self.all_sent() {
             line.implausible(format!("verdict {:?} before all of the file was sent", outcome.verdict));
-            if outcome.verdict == Verdict::Good {
+            if outcome.verdict == Verdict::Good && !std::mem::replace(&mut self.early_asked, true) {
                 self.ask(line, now);
             }
             return;

@@ -69,6 +69,8 @@ pub(super) struct Push {
     last_ask: Option<Time>,
     answer: Option<Answer>,
     future_asked: bool,
+    /// It was asked what it has because it found good what was not all sent. Once: it may say so with every answer.
+    early_asked: bool,
     /// Bytes that it acknowledged, and then did not have.
     taken_back: u64,
     confirm: Option<Confirm>,
@@ -117,6 +119,7 @@ impl Push {
             last_ask: None,
             answer: None,
             future_asked: false,
+            early_asked: false,
             taken_back: 0,
             confirm: None,
             outcomes: Vec::new(),

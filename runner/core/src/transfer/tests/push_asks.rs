@@ -154,3 +154,21 @@ fn a_codec_without_a_query_is_not_asked() {
     rig.transfer.handle_unsupported(CommandKind::Query, rig.now);
     assert_eq!(pieces(&rig.drain())[0], (6_400, 7_040));
 }
+
+#[test]
+fn a_device_that_finds_good_what_was_not_sent_yet_is_asked_once_and_gets_the_rest() {
+    let mut rig = rig(64_000, |plan| (plan.window, plan.mode.confirms, plan.mode.can_query) = (4, true, true));
+    let mut actions = rig.drain();
+    let (mut sent, mut asks) = (0, 0);
+    while rig.ending.is_none() && asks < 100 {
+        sent += pieces(&actions).len();
+        let tag = actions.iter().find_map(asked);
+        asks += usize::from(tag.is_some());
+        let verdict = Event::Outcome(Outcome { verdict: Verdict::Good, text: Text::default() });
+        let finish =
+            Event::Finish(Finish { tag: tag.unwrap_or(0), size: Some(64_000), digests: vec![digest(b"other")] });
+        actions = rig.hear([Event::AckThrough(64_000), verdict, finish]);
+    }
+    assert_eq!(rig.failure().code, code::BAD_DIGEST);
+    assert_eq!((sent, asks), (100, 1), "every piece once");
+}
