@@ -48,7 +48,7 @@ use std::time::Instant;
 /// Expressions need a large stack.
 const STACK: usize = 64 << 20;
 /// Seeds that are tried with each planted bug.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1_500;
 
 fn setting() -> &'static Setting {
     static SETTING: OnceLock<Setting> = OnceLock::new();
