@@ -49,6 +49,8 @@ use std::time::Instant;
 const STACK: usize = 64 << 20;
 /// Seeds that are tried with each planted bug.
 const SEEDS: u64 = 1_500;
+/// These need several hundred of them, minutes: they are planted in the full count only.
+const RARE: [Mutant; 2] = [Mutant::SleepsThroughClaim, Mutant::ForgetsCheckpoint];
 
 fn setting() -> &'static Setting {
     static SETTING: OnceLock<Setting> = OnceLock::new();
@@ -179,6 +181,9 @@ fn oracles_see_planted_bugs() {
     let missed: Vec<Vec<Mutant>> = on_threads(1, || {
         let mut missed = Vec::new();
         while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            if RARE.contains(mutant) && packhorse_tests::count(0, 1) == 0 {
+                continue;
+            }
             let seen = (1..=SEEDS).find_map(|seed| {
                 let report = world::run(Scenario::draw(seed), setting(), (false, Some(*mutant), None));
                 report.result.err().map(|violation| (seed, violation))
