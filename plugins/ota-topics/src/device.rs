@@ -2,7 +2,7 @@
 
 use packhorse_codec::{
     Command, DecodeOut, Device, EncodeOut, Event, Fault, Finish, Hello, Incoming, Length, Offer, Outcome, Progress,
-    ReadError, Reader, Tag, Text, Transfer, Verdict, Want, Writer,
+    ReadError, Reader, Tag, Text, Transfer, Verdict, Writer,
 };
 
 use crate::describe::{METADATA, PROGRESS, REQUEST, RETRY, SUCCESS, VERIFY};
@@ -47,7 +47,8 @@ impl Device for OtaTopicsDevice {
         match event {
             Event::AskOffer(tag) => self.ask(tag, String::new(), out),
             Event::Hello(Hello { tag, version, .. }) => self.ask(tag, version, out),
-            Event::Want(want) => return self.want(&want, out),
+            // No bytes go over these topics: it does not know where the file lies, and asks.
+            Event::Want(_) => self.ask(0, String::new(), out),
             Event::Progress(progress) => return self.progress(&progress, out),
             Event::Finish(finish) => return self.finish(finish, out),
             Event::Outcome(outcome) => self.outcome(&outcome, out),
@@ -117,15 +118,6 @@ impl OtaTopicsDevice {
     fn ask(&mut self, tag: Tag, version: String, out: &mut EncodeOut) {
         self.asked = tag;
         out.send(REQUEST, Report { version, ..Report::default() }.message());
-    }
-
-    /// No bytes go over these topics. A device that has forgotten where the file lies asks for the offer.
-    fn want(&mut self, _: &Want, out: &mut EncodeOut) -> Result<(), Fault> {
-        if self.offered.is_some() {
-            return Err(Fault::Unsupported);
-        }
-        self.ask(0, String::new(), out);
-        Ok(())
     }
 
     fn about(&self) -> Report {
