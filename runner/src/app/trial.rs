@@ -7,7 +7,7 @@ use crate::bus::{Bus, MemoryBus};
 use crate::device::{Device, DeviceOptions, Faults, Pace};
 use crate::link::{Control, Link, LinkEnd, NoMeter, Order, PlainShelf, Shelf, Spool, Unclaimed};
 use crate::plugin::Plugin;
-use crate::plugin::kit::test::Check;
+use crate::plugin::kit::test::{Check, NO_URL};
 use crate::store::MemoryKeyValue;
 use packhorse_core::effect::{Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
@@ -41,7 +41,12 @@ pub async fn trial(plugin: &Arc<Plugin>, seed: u64) -> Vec<Check> {
         } else if !plugin.has_device_side() {
             Check::skipped(name, "the codec has no device side")
         } else {
-            Check::of(name, one(plugin, direction, seed).await)
+            match one(plugin, direction, seed).await {
+                Err(problem) if problem.contains(NO_URL) => {
+                    Check::skipped(name, "it offers by URL alone: the file does not go over its topics")
+                }
+                came => Check::of(name, came),
+            }
         });
     }
     checks

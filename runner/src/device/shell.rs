@@ -1,6 +1,7 @@
 //! The loop around the peer machine: bus, weather, codec, disk.
 
 use super::disk::Disk;
+use super::fetch::fetch;
 use super::options::{DeviceError, DeviceNote, DeviceOptions};
 use super::weather::{Struck, Weather};
 use crate::bus::{Bus, Delivery, Message, Subscription};
@@ -9,8 +10,8 @@ use crate::plugin::{DeviceSession, Plugin};
 use bytes::Bytes;
 use packhorse_core::transfer::peer::{AckStyle, Kept, Peer, PeerAction, PeerPlan};
 use packhorse_core::transfer::{
-    Algorithm, Command, Data, Direction, Event, FileInfo, Flow, Incoming, Micros, Mode, Opening, Outgoing, Span, Sum,
-    Time,
+    Algorithm, Chunk, Command, Data, Direction, Event, FileInfo, Flow, Incoming, Micros, Mode, Opening, Outcome,
+    Outgoing, Phase, Progress, Span, Sum, Text, Time, Verdict, Want,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -24,6 +25,8 @@ const BATCH: usize = 64;
 const LOOK: Duration = Duration::from_secs(1);
 /// Codec failures before the device gives up.
 const FAILURES: u32 = 100;
+/// Ranges in a row that did not come from a URL before the device says so.
+const FETCHES: u32 = 3;
 
 /// A simulated device.
 pub struct Device {
@@ -45,6 +48,9 @@ pub struct Device {
     void: usize,
     restart_at: Option<Instant>,
     failures: u32,
+    /// Where the file that was offered last is to be fetched, if not over MQTT; and ranges in a row that did not come.
+    url: Option<String>,
+    unfetched: u32,
     notes: mpsc::UnboundedSender<DeviceNote>,
     /// When it spoke last, until it is answered.
     spoke: Option<Instant>,
@@ -83,6 +89,8 @@ impl Device {
             pending: 0,
             void: 0,
             failures: 0,
+            url: None,
+            unfetched: 0,
             restart_at: None,
             options,
             plugin,
@@ -198,8 +206,35 @@ impl Device {
         {
             self.look();
         }
+        if let Command::Offer(offer) = &command {
+            self.url = Some(offer.url.clone()).filter(|url| !url.is_empty());
+        }
         self.peer.handle(command, self.now());
         self.act().await
+    }
+
+    /// A request that goes to a URL and not over MQTT; the platform hears how far it is. One that failed is made again when the
+    /// machine's patience is over; after a few the device says that it cannot, and waits for the next offer.
+    async fn fetch(&mut self, url: &str, want: Want) {
+        let Want { tag, span, .. } = want;
+        self.events.push(Event::Progress(Progress { phase: Phase::Downloading, done: Some(span.start), total: None }));
+        match fetch(url, span).await {
+            Ok(fetched) => {
+                self.unfetched = 0;
+                let end = span.start + fetched.bytes.len() as u64;
+                let last = fetched.size.is_some_and(|size| end >= size);
+                let chunk = Chunk { tag, offset: span.start, bytes: fetched.bytes, last };
+                self.peer.handle(Command::Chunk(chunk), self.now());
+            }
+            Err(error) => {
+                self.unfetched += 1;
+                if self.unfetched >= FETCHES {
+                    (self.unfetched, self.url) = (0, None);
+                    let text = Text { code: "network".to_owned(), message: error.to_string() };
+                    self.events.push(Event::Outcome(Outcome { verdict: Verdict::Failed, text }));
+                }
+            }
+        }
     }
 
     fn durable(&mut self, span: Span) {
@@ -221,6 +256,10 @@ impl Device {
     async fn act(&mut self) -> Result<(), DeviceError> {
         while let Some(action) = self.peer.poll() {
             match action {
+                PeerAction::Say(Event::Want(want)) if self.url.is_some() => {
+                    let url = self.url.clone().unwrap_or_default();
+                    self.fetch(&url, want).await;
+                }
                 PeerAction::Say(event) => self.events.push(event),
                 PeerAction::SendData { tag, span, last } => {
                     let name = self.peer.serving().map(|file| file.name.clone()).unwrap_or_default();
@@ -355,6 +394,7 @@ impl Device {
         }
         self.void = 0;
         self.events.clear();
+        self.url = None;
         self.session = self.plugin.open_device(&opening(&self.options, &self.plugin))?;
         self.peer.restart_with(self.disk.kept(), self.now());
         self.schedule_restart();

@@ -266,7 +266,7 @@ impl Transfer {
     /// For progress bars and `explain`. `now` decides whether the device counts as silent.
     pub fn progress(&self, now: Time) -> ProgressReport {
         ProgressReport {
-            done: self.role.done().covered(),
+            done: self.role.reached(),
             total: self.role.size(),
             window: self.window,
             in_flight: u32::try_from(self.role.in_flight()).unwrap_or(u32::MAX),

@@ -65,6 +65,14 @@ impl Role {
         each!(self, it => it.done())
     }
 
+    /// Bytes delivered, for showing: those that the device fetched elsewhere too.
+    pub(super) fn reached(&self) -> u64 {
+        match self {
+            Self::Serve(serve) => serve.reached(),
+            Self::Push(_) | Self::Receive(_) => self.done().covered(),
+        }
+    }
+
     pub(super) fn size(&self) -> Option<u64> {
         each!(self, it => it.size())
     }

@@ -2,6 +2,9 @@
 //!
 //! Some clients append whatever arrives, so that one answer too many ruins the file: there are no timers here that send
 //! bytes. The device owns retries; a runaway one is stopped by limits.
+//!
+//! A file whose `meta` names a `url` is offered by it: the device fetches it there by itself, and nothing but its own digest or
+//! verdict ends such a push well.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,6 +49,10 @@ struct Request {
 pub(super) struct Serve {
     file: FileInfo,
     size: u64,
+    /// Where the device fetches the file by itself; empty = it asks us for the bytes.
+    url: String,
+    /// Bytes that it says to have from there: for showing, and for nothing else.
+    fetched: u64,
     packet: u64,
     packet_max: u64,
     once: bool,
@@ -84,6 +91,8 @@ impl Serve {
         let mut serve = Self {
             file: plan.file.clone(),
             size: plan.file.size.unwrap_or(0),
+            url: url(&plan.file),
+            fetched: 0,
             packet: u64::from(plan.packet_size),
             packet_max: u64::from(most),
             once: plan.mode.replies == Replies::Once,
@@ -115,7 +124,7 @@ impl Serve {
 
     fn offer(&mut self, tag: Tag, line: &mut Line, now: Time) {
         self.last_offer = now;
-        line.say(Command::Offer(Offer { tag, file: self.file.clone(), url: String::new() }));
+        line.say(Command::Offer(Offer { tag, file: self.file.clone(), url: self.url.clone() }));
     }
 
     pub(super) fn handle(&mut self, event: Event, line: &mut Line, now: Time) {
@@ -133,6 +142,7 @@ impl Serve {
             Event::Missing(span) => self.missing(span, line, now),
             Event::Progress(progress) => {
                 self.reacted = true;
+                self.fetched = progress.done.unwrap_or(self.fetched).min(self.size);
                 if !matches!(progress.phase, Phase::Offered | Phase::Downloading) {
                     self.arrived(line);
                 }
@@ -273,6 +283,11 @@ impl Serve {
         }
     }
 
+    /// Whether the device fetches the file without us.
+    fn by_url(&self) -> bool {
+        !self.url.is_empty()
+    }
+
     /// The device says that it has everything that it asked for.
     fn arrived(&mut self, line: &mut Line) {
         self.done = self.sent.clone();
@@ -292,6 +307,10 @@ impl Serve {
     }
 
     pub(super) fn settle(&mut self, line: &mut Line, now: Time) {
+        // Before the verdicts: a good one does not outweigh another digest than ours.
+        if self.comparison == Some(Comparison::Different) && (self.everything || self.by_url()) {
+            line.fail(bad_digest(&line.device, None));
+        }
         for outcome in std::mem::take(&mut self.outcomes) {
             match verdict_failure(&line.device, &outcome) {
                 // It may have had the file, or a part of it, before this transfer: its verdict is its own.
@@ -304,28 +323,30 @@ impl Serve {
             }
         }
         line.returned = false;
-        match self.comparison {
-            Some(Comparison::Equal) => self.good(Confirmed::DeviceDigest, line),
-            Some(Comparison::Different) if self.everything => line.fail(bad_digest(&line.device, None)),
-            _ => {}
+        if self.comparison == Some(Comparison::Equal) {
+            self.good(Confirmed::DeviceDigest, line);
         }
         let acked = self.size > 0 && self.done.covered() == self.size && !self.guesses;
-        if !self.confirms && self.queue.is_empty() && (acked || self.everything) {
+        if !self.confirms && !self.by_url() && self.queue.is_empty() && (acked || self.everything) {
             self.good(Confirmed::Acks, line);
         }
         line.traffic.payload_bytes = self.done.covered();
         let _ = now;
     }
 
-    /// A verdict on content before this attempt gave any belongs to the attempt before, unless the device insists.
+    /// A verdict on content before this attempt gave any belongs to the attempt before, unless the device insists, or told how
+    /// it fetches the content elsewhere.
     fn stale(&self, outcome: &Outcome) -> bool {
         self.asked.is_none()
+            && !(self.by_url() && self.reacted)
             && self.stale < STALE_MOST
             && matches!(outcome.verdict, Verdict::BadDigest | Verdict::BadSize)
     }
 
     fn good(&mut self, confirmed: Confirmed, line: &mut Line) {
-        self.done = Span::new(0, self.size).into();
+        if !self.by_url() {
+            self.done = Span::new(0, self.size).into();
+        }
         let confirmed = match self.comparison {
             Some(Comparison::Equal) => Confirmed::DeviceDigest,
             _ => confirmed,
@@ -388,6 +409,11 @@ impl Serve {
 
     pub(super) fn waiting(&self, line: &Line) -> Option<Waiting> {
         let since = self.asked.unwrap_or(line.began);
+        if self.by_url() {
+            let (fetched, size) = (grouped(self.fetched), grouped(self.size));
+            let text = format!("the device fetches the file by itself; it has {fetched} of {size} bytes, as it says");
+            return Some(Waiting { reason: WaitReason::DeviceTurn, since, text });
+        }
         if self.sent.covered() == self.size {
             let text = format!(
                 "all {} bytes were served; the device has not said yet that the file is good",
@@ -404,11 +430,18 @@ impl Serve {
     }
 
     pub(super) fn silent_text(&self) -> String {
-        format!("silent since {} of {} bytes were served", grouped(self.sent.covered()), grouped(self.size))
+        let (bytes, how) =
+            if self.by_url() { (self.fetched, "fetched, as it said") } else { (self.sent.covered(), "served") };
+        format!("silent since {} of {} bytes were {how}", grouped(bytes), grouped(self.size))
     }
 
     pub(super) fn done(&self) -> &Intervals {
         &self.done
+    }
+
+    /// Bytes that the device has, as far as we know.
+    pub(super) fn reached(&self) -> u64 {
+        self.done.covered().max(if self.by_url() { self.fetched } else { 0 })
     }
 
     pub(super) fn size(&self) -> Option<u64> {
@@ -424,4 +457,9 @@ impl Serve {
         checkpoint.sent = self.sent.clone();
         checkpoint.digests = self.told.clone();
     }
+}
+
+/// Where the workflow says that the file lies for devices to fetch.
+fn url(file: &FileInfo) -> String {
+    file.meta.iter().find(|(key, _)| key == "url").map(|(_, url)| url.trim().to_owned()).unwrap_or_default()
 }

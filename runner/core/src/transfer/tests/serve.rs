@@ -122,3 +122,78 @@ fn floods_of_requests_are_bounded() {
     assert!(rig.transfer.progress(rig.now).in_flight <= 1_024);
     assert!(rig.transfer.progress(rig.now).faults.implausible > 3_000);
 }
+
+fn by_url(size: u64, change: impl FnOnce(&mut Plan)) -> Rig {
+    rig(size, |plan| {
+        plan.file.meta = vec![("url".to_owned(), " http://files/fw.bin ".to_owned())];
+        change(plan);
+    })
+}
+
+fn progress(phase: Phase, done: u64) -> Event {
+    Event::Progress(Progress { phase, done: Some(done), total: None })
+}
+
+fn outcome(verdict: Verdict) -> Event {
+    Event::Outcome(Outcome { verdict, text: Text::default() })
+}
+
+fn finish(value: &[u8]) -> Event {
+    Event::Finish(Finish { tag: 0, size: Some(640), digests: vec![digest(value)] })
+}
+
+#[test]
+fn a_file_that_lies_elsewhere_is_offered_by_its_address() {
+    let mut rig = by_url(640, |_| {});
+    let offered = rig.drain();
+    assert!(matches!(&offered[..], [Action::Say(Command::Offer(offer))] if offer.url == "http://files/fw.bin"));
+    rig.hear([progress(Phase::Downloading, 320)]);
+    let told = rig.transfer.progress(rig.now);
+    assert_eq!((told.done, told.total), (320, Some(640)));
+    assert!(told.waiting.unwrap().text.contains("fetches the file by itself; it has 320 of 640 bytes"));
+    rig.hear([progress(Phase::Verified, u64::MAX)]);
+    assert_eq!((rig.transfer.progress(rig.now).done, rig.ending.as_ref()), (640, None), "no digest, no verdict");
+    rig.hear([outcome(Verdict::Good)]);
+    assert_eq!(rig.confirmed(), Confirmed::DeviceVerdict);
+    assert_eq!(rig.transfer.traffic().payload_bytes, 0, "none of its bytes went through us");
+}
+
+#[test]
+fn a_device_that_fetched_a_file_elsewhere_is_held_to_its_digest() {
+    for (told, code) in [(&b"ours"[..], None), (b"other", Some(code::BAD_DIGEST))] {
+        let mut rig = by_url(640, |_| {});
+        rig.drain();
+        rig.hear([finish(told)]);
+        match code {
+            None => assert_eq!(rig.confirmed(), Confirmed::DeviceDigest),
+            Some(code) => assert_eq!((rig.failure().code, rig.failure().restart), (code, true)),
+        }
+    }
+    let mut rig = by_url(640, |_| {});
+    rig.drain();
+    rig.hear([finish(b"other"), outcome(Verdict::Good)]);
+    assert_eq!(rig.failure().code, code::BAD_DIGEST, "a verdict does not outweigh another digest");
+}
+
+#[test]
+fn fetching_elsewhere_never_ends_by_acknowledgements() {
+    for size in [0, 640] {
+        let mut rig = by_url(size, |plan| plan.mode.confirms = false);
+        rig.drain();
+        let finish = Event::Finish(Finish { tag: 0, size: Some(size), digests: vec![] });
+        rig.hear([progress(Phase::Downloaded, size), finish, Event::AckThrough(0)]);
+        assert_eq!(rig.ending, None, "{size}");
+        rig.hear([outcome(Verdict::Good)]);
+        assert_eq!(rig.confirmed(), Confirmed::DeviceVerdict);
+    }
+}
+
+#[test]
+fn a_bad_verdict_on_a_file_that_was_fetched_elsewhere_counts_once_the_device_fetches() {
+    let mut rig = by_url(640, |_| {});
+    rig.drain();
+    rig.hear([outcome(Verdict::BadDigest)]);
+    assert_eq!(rig.ending, None, "it may be on what an earlier attempt offered");
+    rig.hear([progress(Phase::Downloading, 64), outcome(Verdict::BadDigest)]);
+    assert_eq!(rig.failure().code, code::BAD_DIGEST);
+}

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use report::{Check, Status, TestReport};
+pub(crate) use trip::NO_URL;
 
 use super::super::{Host, Plugin, PluginError};
 use super::vectors::{self, Vectors};

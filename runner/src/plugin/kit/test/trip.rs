@@ -18,6 +18,9 @@ pub(super) struct Seen {
     pub(super) message: Incoming,
 }
 
+/// The code by which a codec says that it can offer a file by its URL alone.
+pub(crate) const NO_URL: &str = "no-url";
+
 /// One check a mode, and the messages that went over.
 pub(super) fn checks(bench: &Bench<'_>) -> (Vec<Check>, Vec<Seen>) {
     let mut seen = Vec::new();
@@ -26,7 +29,12 @@ pub(super) fn checks(bench: &Bench<'_>) -> (Vec<Check>, Vec<Seen>) {
         if !bench.plugin.has_device_side() {
             return Check::skipped(name, "the codec has no device side");
         }
-        Check::of(name, trips(bench, mode, &mut seen))
+        match trips(bench, mode, &mut seen) {
+            Err(problem) if problem.contains(NO_URL) => {
+                Check::skipped(name, "it offers by URL alone: no pieces go over its topics")
+            }
+            came => Check::of(name, came),
+        }
     });
     (checks.collect(), seen)
 }
