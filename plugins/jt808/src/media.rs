@@ -43,7 +43,7 @@ impl Media {
     }
 
     pub(crate) fn meta(self) -> Vec<(String, String)> {
-        let numbers = [("media_type", self.kind), ("event", self.event), ("channel", self.channel)];
+        let numbers = [("channel", self.channel), ("event", self.event), ("media_type", self.kind)];
         numbers.into_iter().map(|(key, number)| (key.to_owned(), number.to_string())).collect()
     }
 

@@ -13,14 +13,14 @@ use crate::package::{Grid, Head};
 use crate::words::{Answer, Fared, LISTED_MOST, Resend};
 
 /// Packets that wait for their answer; an older one that was not answered comes again.
-const UNANSWERED_MOST: usize = 4096;
+const UNANSWERED_MOST: usize = 1024;
 
 /// The terminal's end of an upgrade.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     last_only: bool,
     package: Option<Package>,
-    /// Numbers of packets that arrived and were not answered yet. Not saved: their sender repeats them.
+    /// Numbers of packets that arrived and were not answered yet.
     unanswered: VecDeque<u16>,
 }
 
@@ -150,6 +150,8 @@ impl Upgrade {
         state.u64_be(package.grid.size);
         state.u64_be(package.grid.piece);
         state.u16_be(package.grid.total);
+        state.u16_be(self.unanswered.len() as u16);
+        self.unanswered.iter().for_each(|packet| state.u16_be(*packet));
     }
 
     pub(super) fn restore(&mut self, state: &mut Reader<'_>) -> Result<(), Fault> {
@@ -159,6 +161,9 @@ impl Upgrade {
         let (first, part) = (state.u16_be("first serial")?, state.u8("part")?);
         let (size, piece, total) = (state.u64_be("size")?, state.u64_be("piece")?.max(1), state.u16_be("packets")?);
         self.package = Some(Package { first, part, grid: Grid { size, piece, total } });
+        for _ in 0..state.u16_be("unanswered packets")? {
+            self.unanswered.push_back(state.u16_be("packet")?);
+        }
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::package::Grid;
 use crate::words::{Answer, Fared, Resend, read_list, runs};
 
 /// Packets whose tags are kept until they are answered.
-const FLYING_MOST: usize = 256;
+const FLYING_MOST: usize = 128;
 
 /// The terminal's end of an upload.
 #[derive(Debug)]
@@ -181,6 +181,9 @@ impl Upload {
     }
 
     pub(super) fn save(&self, state: &mut Writer) {
+        let (id, serial) = self.wish.unwrap_or_default();
+        state.u16_be(id);
+        state.u16_be(serial);
         let Some(sending) = &self.sending else { return state.u8(0) };
         state.u8(1);
         state.slice(&sending.media.bytes());
@@ -199,6 +202,8 @@ impl Upload {
     }
 
     pub(super) fn restore(&mut self, state: &mut Reader<'_>) -> Result<(), Fault> {
+        let wish = (state.u16_be("wish")?, state.u16_be("serial of the wish")?);
+        self.wish = Some(wish).filter(|(id, _)| *id != 0);
         if state.u8("media")? == 0 {
             return Ok(());
         }

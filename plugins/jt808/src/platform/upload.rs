@@ -22,6 +22,8 @@ pub(super) struct Upload {
     /// The number of the media: wanted from the beginning, or of the upload that came first.
     media: Option<u32>,
     message: Option<Message>,
+    /// The host was told that an upload begins.
+    told: bool,
     /// By 0x8800, or else by 0x8003.
     resend_by_media: bool,
     last_only: bool,
@@ -47,6 +49,7 @@ impl Upload {
             request: Request::of(transfer, media),
             media,
             message: None,
+            told: false,
             resend_by_media: variable(transfer, "resend") != Some("8003"),
             last_only: answers_last_only(transfer),
         }
@@ -58,6 +61,7 @@ impl Upload {
             MEDIA_EVENT => {
                 let media = Media::read(&mut Reader::new(&frame.body))?;
                 self.take(media)?;
+                self.told = true;
                 out.push(start(tag(MEDIA_EVENT, frame.serial), media));
                 Ok(())
             }
@@ -113,7 +117,9 @@ impl Upload {
         }
         self.message =
             Some(Message { first: frame.serial, total: frame.packet.total, layout: Some(layout), ended: false });
-        out.push(start(tag(MEDIA, frame.serial), media));
+        if !std::mem::replace(&mut self.told, true) {
+            out.push(start(tag(MEDIA, frame.serial), media));
+        }
         Ok(())
     }
 
@@ -237,7 +243,8 @@ impl Upload {
     pub(super) fn save(&self, state: &mut Writer) {
         state.u32_be(self.media.unwrap_or_default());
         state.u16_be(self.request.serial.unwrap_or_default());
-        state.u8(u8::from(self.request.serial.is_some()) | u8::from(self.request.granted) << 1);
+        let flags = [self.request.serial.is_some(), self.request.granted, self.told];
+        state.u8(flags.into_iter().enumerate().map(|(at, flag)| u8::from(flag) << at).sum());
         let Some(message) = &self.message else { return state.u8(0) };
         state.u8(1 | u8::from(message.ended) << 1 | u8::from(message.layout.is_some()) << 2);
         state.u16_be(message.first);
@@ -254,6 +261,7 @@ impl Upload {
         if exact {
             self.request.serial = (flags & 1 != 0).then_some(serial);
             self.request.granted = flags & 2 != 0;
+            self.told = flags & 4 != 0;
         }
         let flags = state.u8("flags")?;
         if (exact || flags != 0) && media > 0 {
