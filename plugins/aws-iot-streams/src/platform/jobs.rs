@@ -55,17 +55,22 @@ impl Jobs {
         }
         let question = self.questions.answer(tag)?;
         let document = question.with_document.then_some(self.document.as_str());
-        let execution = (self.job.status != Status::Canceled).then(|| self.job.execution(&self.thing, document));
-        let answer = self.message(&question.token, |object| {
-            if let Some(execution) = execution {
-                object.raw("execution", &execution);
-            }
-        });
+        let execution = (!self.job.status.is_final()).then(|| self.job.execution(&self.thing, document));
+        let answer = self.found(&question.token, execution);
         match question.job {
             None => out.send(START_NEXT_ACCEPTED, answer),
             Some(job) => out.send_with(GET_ACCEPTED, answer, More::captures([job])),
         }
         Ok(())
+    }
+
+    /// The answer to a question; nothing may be next.
+    fn found(&self, token: &str, execution: Option<String>) -> Vec<u8> {
+        self.message(token, |object| {
+            if let Some(execution) = execution {
+                object.raw("execution", &execution);
+            }
+        })
     }
 
     /// Forced: the job is not the next one any more, and updates of it are rejected.
@@ -113,7 +118,16 @@ impl Jobs {
         Err(Refused { token: request.token, rejection })
     }
 
+    /// Asks the host, which answers as long as the transfer goes on; once the job is over, nothing is next.
     fn ask(&mut self, job: Option<String>, token: String, with_document: bool, out: &mut DecodeOut<Event>) {
+        if self.job.status.is_final() {
+            let nothing = self.found(&token, None);
+            match job {
+                None => out.reply(START_NEXT_ACCEPTED, nothing),
+                Some(job) => out.reply_with(GET_ACCEPTED, nothing, More::captures([job])),
+            }
+            return;
+        }
         let tag = self.questions.note(Question { job, token, with_document });
         out.push(Event::AskOffer(tag));
     }
