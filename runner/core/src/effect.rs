@@ -5,7 +5,7 @@ use crate::file::FileRef;
 use crate::transfer::{Budget, Digest, Qos};
 pub use crate::transfer::{Confirmed, Traffic};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub enum Effect {
     Publish(PublishRequest),
     /// Publishes one MQTT message and waits for an answer.
     Request(MqttRequest),
+    /// Waits for one MQTT message.
+    Wait(WaitRequest),
     /// One operation on the key-value store.
     Kv(KvRequest),
     /// Stores a file in the file store.
@@ -45,6 +47,33 @@ pub enum Effect {
         /// Its uri.
         uri: String,
     },
+    /// Stores bytes in the file store.
+    BlobPut {
+        /// At most 1 MiB.
+        bytes: Vec<u8>,
+        /// Extension without a dot, at most 6 bytes; may be empty.
+        ext: String,
+        /// Whether [`Effect::BlobAppend`] may add to it.
+        grows: bool,
+    },
+    /// Adds bytes at the end of a file that was stored so that it may grow.
+    BlobAppend {
+        /// Its uri.
+        uri: String,
+        /// At most 1 MiB.
+        bytes: Vec<u8>,
+    },
+    /// Reads a part of a stored file.
+    BlobRead {
+        /// Its uri.
+        uri: String,
+        /// First byte.
+        offset: u64,
+        /// At most so many bytes.
+        length: u32,
+    },
+    /// Runs a step plugin.
+    PluginRun(PluginRequest),
     /// Computes size, MD5 and SHA-256 of a file from its bytes as they are now.
     Digest {
         /// Whose.
@@ -71,6 +100,16 @@ pub enum Reply {
     Transfer(TransferReport),
     /// The answer to an MQTT request.
     Message(MessageReply),
+    /// Bytes of a stored file.
+    Bytes {
+        /// Fewer than were asked for only where the file ends.
+        bytes: Vec<u8>,
+    },
+    /// A step plugin's outputs.
+    Plugin {
+        /// By name.
+        outputs: Map<String, Value>,
+    },
     /// The value of a key-value operation, `null` where there is none.
     Value {
         /// Text, number, map of text, or null.
@@ -206,6 +245,24 @@ pub struct MqttRequest {
     pub reply_topic: String,
     /// How long to wait for it.
     pub wait: Duration,
+}
+
+/// One MQTT message that somebody else sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitRequest {
+    /// Where it comes; no wildcards.
+    pub topic: String,
+    /// How long to wait for it.
+    pub wait: Duration,
+}
+
+/// A step plugin to be run. Which bytes that are, the run is pinned to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginRequest {
+    /// As the workflow names it.
+    pub plugin: String,
+    /// What it is given.
+    pub input: Value,
 }
 
 /// An answer over MQTT.

@@ -6,6 +6,7 @@ pub mod effect;
 pub mod epoch;
 pub mod failure;
 pub mod file;
+pub mod grant;
 pub mod hex;
 pub mod run;
 pub mod step;

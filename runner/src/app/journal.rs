@@ -8,7 +8,7 @@ use crate::store::{
     ServerReport, StoreError, StoredCheckpoint, wall,
 };
 use packhorse_core::failure::chain;
-use packhorse_core::run::{Durability, FORMAT, Fact, Record, RunId};
+use packhorse_core::run::{Durability, Fact, Record, RunId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,7 +143,7 @@ fn tell(journal: &RedisJournal, run: &RunId) -> Result<bool, StoreError> {
         Err(error) => return Err(error),
     };
     let last = facts.last().and_then(|fact| Record::decode(fact).ok()).map_or_else(wall, |record| record.at);
-    let record = Record { v: FORMAT, at: wall().max(last), fact: Fact::Doubted };
+    let record = Record::new(wall().max(last), Fact::Doubted);
     let nothing = StoredCheckpoint { step: String::new(), round: 0, bytes: Vec::new() };
     let append = Append {
         run: run.clone(),

@@ -5,7 +5,7 @@ use super::fit::Fit;
 use crate::app::exit::Stop;
 use crate::engine::{NewRun, new_run_id};
 use crate::failpoint::Point;
-use crate::plugin::{Host, Plugin};
+use crate::plugin::{Host, Plugin, StepPlugin};
 use crate::settings::Settings;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::{CodecPin, Created, RunId};
@@ -44,6 +44,8 @@ pub struct Prepared {
     files: Vec<(String, String)>,
     vars: BTreeMap<String, String>,
     plugin: Option<Arc<Plugin>>,
+    /// By the name that the workflow gives them.
+    steps: BTreeMap<String, Arc<StepPlugin>>,
 }
 
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
@@ -64,7 +66,8 @@ pub async fn prepare(launch: Launch, settings: &Settings, host: &Host) -> Result
         let pairs = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
     }
-    Ok(Prepared { workflow: Arc::new(workflow), source, inputs, files, vars, plugin })
+    let steps = step_plugins(host, &workflow, settings).await?;
+    Ok(Prepared { workflow: Arc::new(workflow), source, inputs, files, vars, plugin, steps })
 }
 
 /// Reads a workflow's source: a regular file, and no more of it than shows that it is too big.
@@ -91,6 +94,11 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
         Some(plugin) => Some(keep(app, plugin).await?),
         None => None,
     };
+    let mut plugins = BTreeMap::new();
+    for (name, plugin) in &prepared.steps {
+        keep_object(app, plugin.digest(), plugin.bytes()).await?;
+        plugins.insert(name.clone(), plugin.digest().to_owned());
+    }
     Point::LaunchKept.pass();
     let device = device(&prepared.inputs);
     fits(app, &prepared, &device).await?;
@@ -103,6 +111,7 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
         device,
         vars: prepared.vars,
         codec,
+        plugins,
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
@@ -200,10 +209,33 @@ async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
         version: plugin.version().to_owned(),
         digest: plugin.digest().to_owned(),
     };
-    let (journal, bytes, digest) = (Arc::clone(&app.world.journal), plugin.bytes(), pin.digest.clone());
-    let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes, crate::store::wall())).await;
-    kept.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::unavailable("PH7002", chain(&error)))?;
+    keep_object(app, &pin.digest, plugin.bytes()).await?;
     Ok(pin)
+}
+
+async fn keep_object(app: &App, digest: &str, bytes: Arc<[u8]>) -> Result<(), Stop> {
+    let (journal, digest) = (Arc::clone(&app.world.journal), digest.to_owned());
+    let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes, crate::store::wall())).await;
+    kept.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
+}
+
+/// Loads the step plugins that a workflow names, and looks whether they were granted what they import.
+async fn step_plugins(
+    host: &Host,
+    workflow: &Workflow,
+    settings: &Settings,
+) -> Result<BTreeMap<String, Arc<StepPlugin>>, Stop> {
+    let mut steps = BTreeMap::new();
+    for name in workflow.step_plugins() {
+        let (host, named) = (host.clone(), name.clone());
+        let loaded = tokio::task::spawn_blocking(move || host.load_step(&named)).await;
+        let loaded = loaded.map_err(|error| Stop::bug(error.to_string()))?;
+        let plugin = loaded.map_err(|error| Stop::usage("PH6103", chain(&error)))?;
+        let grants = settings.grants.get(plugin.name()).cloned().unwrap_or_default();
+        plugin.check_grants(&grants).map_err(|error| Stop::usage("PH6103", chain(&error)))?;
+        steps.insert(name, plugin);
+    }
+    Ok(steps)
 }
 
 /// A local file must be readable before anything starts; others are looked for later.

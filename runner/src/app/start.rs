@@ -63,7 +63,8 @@ impl App {
             RedisAt::Server(_) => Some(Arc::new(Mirror::start(values.clone(), index.clone()))),
         };
         let kept = journal.clone();
-        let world = World { bus, blobs, contents, values, index, ledger, mirror, journal: kept, host, link };
+        let grants = Arc::new(settings.grants.clone());
+        let world = World { bus, blobs, contents, values, index, ledger, mirror, journal: kept, host, grants, link };
         let sweeping = Sweeping::start(journal.clone(), owner.clone(), settings.retention, settings.data.clone());
         let engine = EngineHandle::launch(Parts {
             journal,

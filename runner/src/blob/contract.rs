@@ -48,6 +48,9 @@ async fn keeps_contract(store: &dyn BlobStore) {
         holds(store, &stored, &content, folder.path()).await;
         let appended = store.put_appender(&source, "an extension too long").await.unwrap();
         assert_ne!(appended, stored);
+        let growing = store.put_growing(&content, "bin").await.unwrap();
+        store.append(&growing, b"and more").await.unwrap();
+        holds(store, &growing, &[&content[..], b"and more"].concat(), folder.path()).await;
         let put = store.put(&content, "bin").await.unwrap();
         holds(store, &put, &content, folder.path()).await;
         holds(store, &appended, &content, folder.path()).await;

@@ -58,6 +58,20 @@ impl BlobStore for FastdfsBlobs {
         })
     }
 
+    fn put_growing<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        Box::pin(async move {
+            let stored = self.client.upload_appender(content, &extension(ext)).await;
+            stored.map(|file| uri_of(&file)).map_err(|error| blob_error("bytes to be stored", error))
+        })
+    }
+
+    fn append<'a>(&'a self, uri: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<(), BlobError>> {
+        Box::pin(async move {
+            let file = file_of(uri)?;
+            self.client.append(&file, content).await.map_err(|error| blob_error(uri, error))
+        })
+    }
+
     fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> BoxFuture<'a, Result<Bytes, BlobError>> {
         Box::pin(async move {
             if len == 0 {

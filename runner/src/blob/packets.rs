@@ -186,6 +186,15 @@ impl BlobStore for PacketBlobs {
         self.inner.put_appender(path, ext)
     }
 
+    fn put_growing<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
+        self.inner.put_growing(content, ext)
+    }
+
+    /// A list of packets does not grow: the store below does not know its uri.
+    fn append<'a>(&'a self, uri: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<(), BlobError>> {
+        self.inner.append(uri, content)
+    }
+
     fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> BoxFuture<'a, Result<Bytes, BlobError>> {
         let Some(list) = uri.strip_prefix(SCHEME) else { return self.inner.read_at(uri, offset, len) };
         Box::pin(async move {

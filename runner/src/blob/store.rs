@@ -20,7 +20,7 @@ pub struct BlobInfo {
     pub created_unix: Option<u64>,
 }
 
-/// A place of bytes. A blob never changes; its URI names the scheme and the place, as in `fastdfs:group1/M00/…`.
+/// A place of bytes. A blob never changes, but for those that are stored to grow; its URI names the scheme and the place, as in `fastdfs:group1/M00/…`.
 pub trait BlobStore: Send + Sync + 'static {
     /// Stores bytes; its URI. Repeating after a failure may leave a blob that nobody knows of.
     fn put<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>>;
@@ -31,6 +31,12 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// As [`BlobStore::put_file`], in large appends, so that a broken connection costs one append and not the file.
     fn put_appender<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>>;
+
+    /// Stores bytes as a blob that [`BlobStore::append`] may add to; its URI.
+    fn put_growing<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>>;
+
+    /// Adds bytes at the end of such a blob, exactly once where nobody else adds to it at the same time.
+    fn append<'a>(&'a self, uri: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<(), BlobError>>;
 
     /// Exactly `len` bytes from `offset`, fewer only where the blob ends, none past its end.
     fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> BoxFuture<'a, Result<Bytes, BlobError>>;

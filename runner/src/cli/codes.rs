@@ -238,6 +238,22 @@ const CODES: &[(&str, &str, &str)] = &[
         "a codec cannot be found, built or read",
         "the message says which; `packhorse plugin list` lists what there is",
     ),
+    (
+        "PH6101",
+        "a step plugin says that it failed, without a code of its own",
+        "its words are in the message; its vendor knows what they mean",
+    ),
+    (
+        "PH6102",
+        "a step plugin was stopped, or what it gave cannot be used",
+        "send the message, with its last words, to the plugin's vendor",
+    ),
+    (
+        "PH6103",
+        "a step plugin cannot be loaded, or needs what it was not granted",
+        "the message names the file or the setting in packhorse.yaml; then `packhorse resume RUN`, where there is a run",
+    ),
+    ("PH6104", "the step plugin that the run is pinned to is gone", "start a new run"),
     ("PH7001", "a key holds another kind of value", "use another key"),
     ("PH7002", "the store cannot do it now", "it is tried again; look at the disk"),
     (

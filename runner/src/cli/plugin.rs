@@ -4,8 +4,8 @@ use super::args::{PluginArgs, PluginCommand};
 use super::print::Show;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
+use crate::plugin::kit;
 use crate::plugin::kit::test::{Status, TestOptions, TestReport, test as test_plugin};
-use crate::plugin::kit::{self, Inspection};
 use crate::plugin::{Host, Plugin, PluginError};
 use packhorse_core::failure::chain;
 use serde_json::json;
@@ -45,7 +45,16 @@ async fn build(paths: Vec<PathBuf>, plugins: &Path, show: Show) -> Result<Exit, 
 
 async fn inspect(name: String, plugins: &Path, show: Show) -> Result<Exit, Stop> {
     let host = app::host(plugins).await?;
-    let inspection = blocking(move || kit::inspect(host.load(&name)?.as_ref())).await?;
+    let inspection = blocking(move || match host.load(&name) {
+        Ok(plugin) => Ok(serde_json::to_value(kit::inspect(&plugin)?).unwrap_or_default()),
+        Err(error @ PluginError::NotACodec { .. }) => match host.load_step(&name) {
+            Ok(plugin) => Ok(serde_json::to_value(kit::inspect_step(&plugin)).unwrap_or_default()),
+            Err(PluginError::NotACodec { .. }) => Err(error),
+            Err(other) => Err(other),
+        },
+        Err(error) => Err(error),
+    })
+    .await?;
     show.result(&inspection, || inspected(&inspection));
     Ok(Exit::Succeeded)
 }
@@ -74,7 +83,7 @@ async fn test(
     show: Show,
 ) -> Result<Exit, Stop> {
     let host = app::host(&plugins).await?;
-    let named = if named.is_empty() { host.list().into_iter().map(|listed| listed.reference).collect() } else { named };
+    let named = if named.is_empty() { codecs(&host) } else { named };
     let mut reports = Vec::new();
     for name in named {
         let (host, vectors, plugins) = (host.clone(), vectors.clone(), plugins.clone());
@@ -90,6 +99,11 @@ async fn test(
         reports.iter().map(tested).collect::<Vec<_>>().join("\n\n")
     });
     Ok(if passed { Exit::Succeeded } else { Exit::Failed })
+}
+
+/// All but step plugins, which these tests know nothing of.
+fn codecs(host: &Host) -> Vec<String> {
+    host.list().into_iter().filter(|listed| !listed.is_step()).map(|listed| listed.reference).collect()
 }
 
 fn test_one(
@@ -118,9 +132,8 @@ fn tested(report: &TestReport) -> String {
     std::iter::once(head).chain(checks).collect::<Vec<_>>().join("\n")
 }
 
-fn inspected(inspection: &Inspection) -> String {
-    let value = serde_json::to_value(inspection).unwrap_or_default();
-    serde_yaml::to_string(&value).unwrap_or_else(|_| value.to_string())
+fn inspected(value: &serde_json::Value) -> String {
+    serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
 fn folder(given: Option<PathBuf>) -> Result<PathBuf, Stop> {

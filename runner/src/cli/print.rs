@@ -64,7 +64,10 @@ pub(super) fn run(live: &LiveView) -> String {
     let view = &live.view;
     let mut lines =
         vec![format!("{}  {}  {}  {}", view.run, view.workflow, status(view.status), duration(view.duration_ms))];
-    lines.extend(view.steps.iter().map(step));
+    for of in &view.steps {
+        lines.push(step(of));
+        lines.extend(refused(of));
+    }
     if let Some(error) = &view.error {
         let place = error.step.as_ref().map_or_else(String::new, |step| format!(" in step {step}"));
         lines.push(format!("error[{}]{place}: {}", error.failure.code, error.failure.message));
@@ -86,6 +89,13 @@ pub(super) fn run(live: &LiveView) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// Calls of its plugin that a step was refused.
+pub(super) fn refused(step: &StepView) -> Vec<String> {
+    let shown = step.refused.iter().map(|call| format!("      refused: {} ({}): {}", call.call, call.plugin, call.why));
+    let more = u64::from(step.refusals).saturating_sub(step.refused.len() as u64);
+    shown.chain((more > 0).then(|| format!("      refused: {more} more calls"))).collect()
 }
 
 fn step(step: &StepView) -> String {

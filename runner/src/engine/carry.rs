@@ -168,6 +168,9 @@ impl Actor {
             lane.course.keep_checkpoint(&id, bytes);
         }
         lane.tell(notes.progress, notes.transfer);
+        for call in notes.refused {
+            self.act(run, RunEvent::CallRefused { id: id.clone(), call }, None);
+        }
         if let Some(reachable) = notes.reachable {
             self.act(run, RunEvent::DeviceReachable { id, reachable }, None);
         }

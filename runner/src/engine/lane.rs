@@ -168,5 +168,7 @@ fn context(created: &Created) -> RunContext {
         workflow: created.workflow.clone(),
         codec: created.codec.clone(),
         vars: created.vars.clone(),
+        plugins: created.plugins.clone(),
+        device: created.device.get("id").and_then(|id| id.as_str()).map(str::to_owned),
     }
 }

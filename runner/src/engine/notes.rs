@@ -1,7 +1,9 @@
-//! How a job tells how it goes: a box of its own in which of each kind only the latest note lies, and one poke for the engine.
+//! How a job tells how it goes: a box of its own in which of each kind only the latest note lies (of refused calls all, and a job makes few),
+//! and one poke for the engine.
 
 use super::performer::{Note, Progress};
 use super::telling::TransferView;
+use packhorse_core::grant::RefusedCall;
 use packhorse_core::run::RunId;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,6 +32,7 @@ pub(super) struct Notes {
     pub(super) reachable: Option<bool>,
     pub(super) progress: Option<Progress>,
     pub(super) transfer: Option<Box<TransferView>>,
+    pub(super) refused: Vec<RefusedCall>,
 }
 
 impl Mailbox {
@@ -55,6 +58,7 @@ impl NoteSender {
             Note::Reachable(reachable) => notes.reachable = Some(reachable),
             Note::Progress(progress) => notes.progress = Some(progress),
             Note::Transfer(view) => notes.transfer = Some(view),
+            Note::Refused(call) => notes.refused.push(call),
         }
         drop(kept);
         if first {

@@ -5,6 +5,7 @@ use super::notes::NoteSender;
 use super::telling::TransferView;
 use crate::store::BoxFuture;
 use packhorse_core::effect::{Effect, Outcome, Traffic};
+use packhorse_core::grant::RefusedCall;
 use packhorse_core::run::{CodecPin, EffectId, RunId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,10 @@ pub struct RunContext {
     pub codec: Option<CodecPin>,
     /// Variables for the codec.
     pub vars: BTreeMap<String, String>,
+    /// Step plugins with the digests of their bytes.
+    pub plugins: BTreeMap<String, String>,
+    /// Its device, where its workflow has an input of that name.
+    pub device: Option<String>,
 }
 
 /// Whether a job goes on.
@@ -88,6 +93,8 @@ pub enum Note {
     Progress(Progress),
     /// What is known of a transfer; for people only.
     Transfer(Box<TransferView>),
+    /// A call of a step plugin was refused; each becomes a fact.
+    Refused(RefusedCall),
 }
 
 /// How far a job is.

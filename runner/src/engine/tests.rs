@@ -140,6 +140,7 @@ fn new_run(source: &str) -> NewRun {
         device: serde_json::Value::Null,
         vars: BTreeMap::new(),
         codec: None,
+        plugins: BTreeMap::new(),
     };
     NewRun { workflow, source, created }
 }

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hmac::{Hmac, KeyInit, Mac};
 use packhorse_core::transfer::Description;
 use rand::RngCore;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -27,6 +29,16 @@ const KEY_BYTES: usize = 32;
 const MAX_ENTRY_BYTES: u64 = 64 << 20;
 /// Beyond this the oldest entries go.
 const MAX_ENTRIES: usize = 128;
+
+/// What stands beside compiled code: whatever the plugin said of itself, checked.
+pub(crate) trait Said: Serialize + DeserializeOwned {
+    /// In the names of its entries: what is of one kind is never read as another.
+    const KIND: &str;
+}
+
+impl Said for Description {
+    const KIND: &str = "codec";
+}
 
 /// An open cache folder.
 #[derive(Debug)]
@@ -55,9 +67,9 @@ impl Cache {
         }
     }
 
-    /// The compiled code of the component with this digest, and its description.
-    pub(crate) fn get(&self, engine: &Engine, digest: &[u8; 32]) -> Option<(Component, Description)> {
-        let name = self.entry(digest);
+    /// The compiled code of the component with this digest, and what stands beside it.
+    pub(crate) fn get<T: Said>(&self, engine: &Engine, digest: &[u8; 32]) -> Option<(Component, T)> {
+        let name = self.entry::<T>(digest);
         let path = self.dir.join(&name);
         let file = std::fs::File::open(&path).ok()?;
         // One buffer: what the MAC is checked over is what is run.
@@ -74,10 +86,10 @@ impl Cache {
     }
 
     /// Keeps the compiled code of the component with this digest.
-    pub(crate) fn put(&self, digest: &[u8; 32], component: &Component, description: &Description) {
-        let name = self.entry(digest);
+    pub(crate) fn put<T: Said>(&self, digest: &[u8; 32], component: &Component, said: &T) {
+        let name = self.entry::<T>(digest);
         let written = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
-            let said = serde_json::to_vec(description).map_err(|error| error.to_string())?;
+            let said = serde_json::to_vec(said).map_err(|error| error.to_string())?;
             let len = u32::try_from(said.len()).map_err(|error| error.to_string())?.to_le_bytes();
             let mac = self.mac(&name, &[&len, &said, &code]).finalize().into_bytes();
             self.write(&name, &[MAGIC, &mac, &len, &said, &code]).map_err(|error| error.to_string())
@@ -88,18 +100,18 @@ impl Cache {
         self.prune();
     }
 
-    fn entry(&self, digest: &[u8; 32]) -> String {
-        format!("{}-{}.cwasm", hex(digest), self.engine)
+    fn entry<T: Said>(&self, digest: &[u8; 32]) -> String {
+        format!("{}-{}.{}.cwasm", hex(digest), self.engine, T::KIND)
     }
 
-    fn checked<'a>(&self, name: &str, entry: &'a [u8]) -> Result<(OwnCode<'a>, Description), String> {
+    fn checked<'a, T: Said>(&self, name: &str, entry: &'a [u8]) -> Result<(OwnCode<'a>, T), String> {
         let rest = entry.strip_prefix(MAGIC).ok_or("it is of another format")?;
         let (mac, kept) = rest.split_at_checked(MAC_BYTES).ok_or("it is cut short")?;
         self.mac(name, &[kept]).verify_slice(mac).map_err(|_| "its MAC is wrong")?;
         let (len, rest) = kept.split_first_chunk().ok_or("it is cut short")?;
         let (said, code) = rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or("it is cut short")?;
-        let description = serde_json::from_slice(said).map_err(|error| error.to_string())?;
-        Ok((OwnCode::mac_was_checked(code), description))
+        let said = serde_json::from_slice(said).map_err(|error| error.to_string())?;
+        Ok((OwnCode::mac_was_checked(code), said))
     }
 
     fn mac(&self, name: &str, kept: &[&[u8]]) -> Hmac<Sha256> {

@@ -27,6 +27,10 @@ pub struct Outside {
 /// Checks that `bytes` are a whole and valid component, of our contract's version, that imports nothing but diagnostics.
 pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<Outside, PluginError> {
     let outside = read(name, bytes)?;
+    if super::step::is_step(&outside) {
+        let problem = "is a step plugin, and no codec: `uses: plugin.run` runs it".to_owned();
+        return Err(PluginError::NotACodec { name: name.to_owned(), problem });
+    }
     check_version(name, &outside)?;
     for import in &outside.imports {
         let (interface, _) = import.split_once('@').unwrap_or((import, ""));
@@ -53,13 +57,19 @@ fn check_version(name: &str, outside: &Outside) -> Result<(), PluginError> {
         if found != CONTRACT_VERSION {
             let hint = if newer(found) { "it needs a newer packhorse" } else { "build it with this version's SDK" };
             let (name, found) = (name.to_owned(), found.to_owned());
-            return Err(PluginError::WrongContract { name, found, ours: CONTRACT_VERSION, hint });
+            return Err(PluginError::WrongContract {
+                name,
+                contract: "packhorse:codec",
+                found,
+                ours: CONTRACT_VERSION,
+                hint,
+            });
         }
     }
     Ok(())
 }
 
-fn newer(found: &str) -> bool {
+pub(super) fn newer(found: &str) -> bool {
     let ours = semver::Version::parse(CONTRACT_VERSION).expect("our own version is one");
     semver::Version::parse(found).is_ok_and(|found| found > ours)
 }
@@ -124,7 +134,7 @@ fn kind_of_text(bytes: &[u8]) -> &'static str {
 }
 
 /// The engine validates too; here a broken file gets its message before any compiler sees it.
-fn validate(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
+pub(super) fn validate(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let not = |error: wasmparser::BinaryReaderError| PluginError::NotACodec {
         name: name.to_owned(),
         problem: format!("is not valid: {error}"),

@@ -107,6 +107,24 @@ impl Ticker {
     }
 }
 
+impl Ticker {
+    /// To be held while a guest that runs waits for the host: it needs no looking at.
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        self.state.running.fetch_sub(1, Ordering::SeqCst);
+        Waiting(self)
+    }
+}
+
+/// A running guest waits as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(&'a Ticker);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        std::mem::forget(self.0.running());
+    }
+}
+
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);

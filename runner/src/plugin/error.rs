@@ -71,11 +71,25 @@ pub enum PluginError {
         /// What the author should do.
         hint: &'static str,
     },
+    /// A step plugin wants an interface that it was not granted.
+    #[error(
+        "plugin {name} imports {import}, which it was not granted: write `{setting}` in packhorse.yaml, or do without it"
+    )]
+    NotGranted {
+        /// Of the plugin.
+        name: String,
+        /// The interface, as it names it.
+        import: String,
+        /// What would grant it.
+        setting: String,
+    },
     /// It was built against another contract.
-    #[error("plugin {name} speaks packhorse:codec {found}, this runner speaks {ours}: {hint}")]
+    #[error("plugin {name} speaks {contract} {found}, this runner speaks {ours}: {hint}")]
     WrongContract {
         /// Of the file.
         name: String,
+        /// Which contract.
+        contract: &'static str,
         /// Its contract version.
         found: String,
         /// Ours.
@@ -177,6 +191,7 @@ impl PluginError {
             Self::TooLarge { .. } => "plugin_too_large",
             Self::NotACodec { .. } => "plugin_not_a_codec",
             Self::ForbiddenImport { .. } => "plugin_forbidden_import",
+            Self::NotGranted { .. } => "plugin_not_granted",
             Self::WrongContract { .. } => "plugin_wrong_contract",
             Self::Compile { .. } => "plugin_compile",
             Self::Description { .. } => "plugin_description",
@@ -211,6 +226,7 @@ pub enum Function {
     Decode,
     Encode,
     Save,
+    Run,
 }
 
 impl std::fmt::Display for Function {
@@ -222,6 +238,7 @@ impl std::fmt::Display for Function {
             Self::Decode => "decode",
             Self::Encode => "encode",
             Self::Save => "save",
+            Self::Run => "run",
         })
     }
 }
@@ -314,6 +331,12 @@ pub enum Trap {
     /// Too long altogether.
     #[error("it took more than {0} ms")]
     Wall(u64),
+    /// It went on asking for what it had not been granted.
+    #[error("it was refused {0} calls and went on asking")]
+    Refused(u32),
+    /// Its step was told to stop.
+    #[error("its step was stopped")]
+    Stopped,
     /// Too many instructions, where they are counted.
     #[error("it used more than {0} units of fuel")]
     Fuel(u64),
@@ -337,6 +360,8 @@ impl Trap {
             Self::Memory(_) => "plugin_trap_memory",
             Self::Cpu(_) => "plugin_trap_cpu",
             Self::Wall(_) => "plugin_trap_wall",
+            Self::Refused(_) => "plugin_trap_refused",
+            Self::Stopped => "plugin_trap_stopped",
             Self::Fuel(_) => "plugin_trap_fuel",
             Self::Output(_) => "plugin_trap_output",
             Self::Invalid(_) => "plugin_trap_invalid",

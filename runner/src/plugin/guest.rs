@@ -17,9 +17,34 @@ pub(crate) struct Beside {
     last_words: Option<String>,
 }
 
+impl Beside {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { memory: limits.memory, budget: Budget::new(limits), last_words: None }
+    }
+
+    /// A call begins.
+    pub(crate) const fn begin(&mut self) {
+        self.budget.reset();
+    }
+
+    /// Whether the call may go on until the next tick.
+    pub(crate) fn look(&mut self) -> Result<(), OverBudget> {
+        self.budget.look()
+    }
+
+    /// Keeps what a guest says right before a trap.
+    pub(crate) fn keep_last_words(&mut self, message: String) {
+        self.last_words = Some(convert::last_words(message));
+    }
+
+    pub(crate) fn take_last_words(&mut self) -> Option<String> {
+        self.last_words.take()
+    }
+}
+
 impl diagnostics::Host for Beside {
     fn panicked(&mut self, message: String) {
-        self.last_words = Some(convert::last_words(message));
+        self.keep_last_words(message);
     }
 }
 
@@ -94,13 +119,11 @@ pub(crate) enum NoGuest {
 
 impl Guest {
     pub(crate) fn new(template: &Template) -> Result<Self, NoGuest> {
-        let memory = template.limits.memory;
-        let beside = Beside { memory, budget: Budget::new(template.limits), last_words: None };
-        let mut store = Store::new(template.pre.engine(), beside);
+        let mut store = Store::new(template.pre.engine(), Beside::new(template.limits));
         store.limiter(|beside| beside);
         store.set_hostcall_fuel(MAX_RESULT_BYTES);
         store.epoch_deadline_callback(|mut store| {
-            store.data_mut().budget.look()?;
+            store.data_mut().look()?;
             Ok(UpdateDeadline::Continue(1))
         });
         let made = run(&mut store, template, |store| template.pre.instantiate(store));
@@ -152,7 +175,7 @@ fn run<T>(
         store.set_fuel(fuel)?;
         return call(store);
     }
-    store.data_mut().budget.reset();
+    store.data_mut().begin();
     store.set_epoch_deadline(1);
     let _running = template.ticker.running();
     call(store)
@@ -163,11 +186,12 @@ fn named(store: &mut GuestStore, template: &Template, function: Function, error:
         plugin: template.title.to_string(),
         function,
         failure: Failure::Trap(trap(template.limits, error)),
-        last_words: store.data_mut().last_words.take(),
+        last_words: store.data_mut().take_last_words(),
     }
 }
 
-fn trap(limits: Limits, error: &wasmtime::Error) -> Trap {
+/// What an error of the engine is called.
+pub(crate) fn trap(limits: Limits, error: &wasmtime::Error) -> Trap {
     let millis = |limit: std::time::Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     match error.downcast_ref::<OverBudget>() {
         Some(OverBudget::Cpu) => return Trap::Cpu(millis(limits.cpu)),

@@ -10,10 +10,11 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::{device, platform};
-use super::cache::Cache;
+use super::cache::{Cache, Said};
 use super::engine::{self, Ticker};
 use super::guest::{self, Beside, Guest, NoGuest, Template};
 use super::shelf::{self, Found, Reference};
+use super::step;
 use super::{Function, HostSettings, Listed, MAX_COMPONENT_BYTES, Plugin, PluginError, contract, describe, vars};
 
 /// Where plugins live. A handle: clones share one engine, one compile cache and one ticker.
@@ -26,6 +27,7 @@ struct Inner {
     linker: Linker<Beside>,
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
+    step_threads: step::Threads,
     /// Plugins that someone still holds, by digest.
     loaded: Mutex<HashMap<[u8; 32], Weak<Plugin>>>,
 }
@@ -36,6 +38,14 @@ impl std::fmt::Debug for Host {
     }
 }
 
+/// What a step plugin says of itself: nothing.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Stepped;
+
+impl Said for Stepped {
+    const KIND: &str = "step";
+}
+
 impl Host {
     /// Starts an engine. Everything here blocks (a first load compiles, for some 50 ms): call it off the async threads.
     pub fn new(settings: HostSettings) -> Result<Self, PluginError> {
@@ -43,7 +53,9 @@ impl Host {
         let linker = guest::linker(&engine).map_err(|error| PluginError::Engine { problem: format!("{error:#}") })?;
         let ticker = Arc::new(Ticker::start(&engine)?);
         let cache = Cache::open(&settings.cache, &engine);
-        Ok(Self(Arc::new(Inner { settings, engine, linker, ticker, cache, loaded: Mutex::default() })))
+        let step_threads = Self::threads();
+        let loaded = Mutex::default();
+        Ok(Self(Arc::new(Inner { settings, engine, linker, ticker, cache, step_threads, loaded })))
     }
 
     /// How the host was set up.
@@ -117,14 +129,39 @@ impl Host {
             return Ok((self.template(name, &component)?, description));
         }
         contract::check(name, bytes)?;
-        let component = Component::from_binary(&self.0.engine, bytes)
-            .map_err(|error| PluginError::Compile { name: name.to_owned(), problem: format!("{error:#}") })?;
+        let component = self.compile(name, bytes)?;
         let template = self.template(name, &component)?;
         let description = self.described(name, &template)?;
         if let Some(cache) = &self.0.cache {
             cache.put(digest, &component, &description);
         }
         Ok((template, description))
+    }
+
+    /// The code of a step plugin whose bytes were checked.
+    pub(crate) fn compiled_step(&self, name: &str, bytes: &[u8], digest: &[u8; 32]) -> Result<Component, PluginError> {
+        let cache = self.0.cache.as_ref();
+        if let Some((component, Stepped)) = cache.and_then(|cache| cache.get(&self.0.engine, digest)) {
+            return Ok(component);
+        }
+        let component = self.compile(name, bytes)?;
+        if let Some(cache) = cache {
+            cache.put(digest, &component, &Stepped);
+        }
+        Ok(component)
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        Component::from_binary(&self.0.engine, bytes)
+            .map_err(|error| PluginError::Compile { name: name.to_owned(), problem: format!("{error:#}") })
+    }
+
+    pub(crate) fn ticker(&self) -> Arc<Ticker> {
+        Arc::clone(&self.0.ticker)
+    }
+
+    pub(crate) fn step_threads(&self) -> &step::Threads {
+        &self.0.step_threads
     }
 
     fn template(&self, name: &str, component: &Component) -> Result<Template, PluginError> {

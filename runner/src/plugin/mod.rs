@@ -9,6 +9,7 @@
 //! * `contract`: a component's bytes before they are compiled; `describe`, `vars`: what a plugin says of itself.
 //! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
 //! * `bindings`, `convert`, `check`: the contract's types, the core's words, and what a result may not be.
+//! * `step`: plugins of another kind, which `plugin.run` runs: with host functions, and with a thread that may wait.
 //! * `kit`: what stands behind `packhorse plugin build`, `inspect` and `test`.
 
 mod bindings;
@@ -27,6 +28,7 @@ mod loaded;
 mod session;
 mod settings;
 mod shelf;
+mod step;
 mod trusted;
 mod vars;
 
@@ -37,3 +39,4 @@ pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
 pub use settings::*;
 pub use shelf::Listed;
+pub use step::*;

@@ -142,6 +142,14 @@ pub struct Listed {
     pub path: Option<PathBuf>,
 }
 
+impl Listed {
+    /// Whether it is a step plugin, and no codec; looks into its file.
+    pub fn is_step(&self) -> bool {
+        let bytes = self.path.as_deref().and_then(|path| read(path).ok());
+        bytes.is_some_and(|bytes| super::Host::is_step(&bytes))
+    }
+}
+
 /// Everything that can be loaded by name, sorted; an embedded codec is left out where a file hides it.
 pub(crate) fn list(dir: Option<&Path>) -> Vec<Listed> {
     let files = dir.map_or_else(Vec::new, shelved);

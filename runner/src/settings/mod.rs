@@ -2,6 +2,7 @@
 
 mod address;
 mod mqtt;
+mod plugins;
 mod redis;
 mod store;
 mod value;
@@ -12,9 +13,11 @@ pub use mqtt::{KeepAlive, MqttAccess, MqttSession, MqttVersion};
 pub use redis::{RedisAt, RedisServer};
 pub use store::{StoreKind, StoreSettings};
 
+use packhorse_core::grant::Grants;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::{RetentionFile, StoreFile};
 use value::Lookup;
@@ -62,8 +65,10 @@ pub struct Settings {
     pub retention: Retention,
     /// Runs, spool, embedded files.
     pub data: PathBuf,
-    /// Codecs.
+    /// Where plugins lie.
     pub plugins: PathBuf,
+    /// What each step plugin was granted, by name.
+    pub grants: BTreeMap<String, Grants>,
     /// Workflows by name.
     pub workflows: PathBuf,
 }
@@ -78,7 +83,8 @@ struct File {
     store: Option<serde_yaml::Value>,
     retention: Option<RetentionFile>,
     data: Option<PathBuf>,
-    plugins: Option<PathBuf>,
+    plugins: Option<serde_yaml::Value>,
+    plugins_dir: Option<PathBuf>,
     workflows: Option<PathBuf>,
 }
 
@@ -100,6 +106,7 @@ impl Settings {
         if store.kind == StoreKind::Redis && redis == RedisAt::Embedded {
             return Err(SettingError::NoRedis);
         }
+        let plugins = plugins::PluginsFile::read(file.plugins, file.plugins_dir).map_err(shape)?;
         let written = file.mqtt.unwrap_or_default();
         if written.holds_password() {
             warn_if_open(&base.join(FILE));
@@ -115,7 +122,8 @@ impl Settings {
             store,
             retention: store::retention(file.retention.unwrap_or_default(), lookup)?,
             data: path(given.data, file.data, DATA),
-            plugins: path(given.plugins, file.plugins, "plugins"),
+            plugins: path(given.plugins, plugins.folder, "plugins"),
+            grants: plugins.grants,
             workflows: path(given.workflows, file.workflows, "workflows"),
         })
     }

@@ -38,6 +38,11 @@ pub(crate) fn perform(id: &EffectId, index: usize, effect: Effect, out: &mut Out
             sha256: stored.sha256,
         })),
         Effect::Download { file, .. } => Ok(out.files.open(&file.uri, &mut out.ground).map(|_| Reply::Done)),
+        Effect::Wait(_)
+        | Effect::BlobPut { .. }
+        | Effect::BlobAppend { .. }
+        | Effect::BlobRead { .. }
+        | Effect::PluginRun(_) => Err(Stop::Wrong("no workflow of these worlds asks for that".to_owned())),
         Effect::Log { message, fields, .. } => {
             let mut line = format!("{message} {fields:?}");
             if out.ground.is(Mutant::LogsSecret) {

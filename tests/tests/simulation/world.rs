@@ -165,6 +165,7 @@ impl World {
                 inputs,
                 vars: Default::default(),
                 codec: Some(setting.pin(scenario.devices[plan.device].acme)),
+                plugins: Default::default(),
             };
             self.out.oracle.add(created, plan.device);
             self.out.ground.at(plan.at, Happening::Begin(index));

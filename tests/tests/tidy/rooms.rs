@@ -41,16 +41,18 @@ const ROOMS: [Room; 12] = [
 const OPEN: [(&str, &str, &str); 0] = [];
 
 /// Crates of ours that another one may name; itself under its own name counts as another.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("runner/core/", &["packhorse_core"]),
     ("runner/fastdfs/", &["packhorse_fastdfs"]),
     ("runner/", &["packhorse", "packhorse_core", "packhorse_fastdfs"]),
+    ("sdk/step/", &["packhorse_step"]),
     ("sdk/", &["packhorse_codec"]),
-    ("plugins/", &["packhorse_codec"]),
+    ("plugins/", &["packhorse_codec", "packhorse_step"]),
+    ("tests/probe/", &["packhorse_step"]),
     ("tests/", &["packhorse", "packhorse_core", "packhorse_fastdfs", "packhorse_codec"]),
 ];
 
-const OURS: [&str; 4] = ["packhorse", "packhorse_core", "packhorse_fastdfs", "packhorse_codec"];
+const OURS: [&str; 5] = ["packhorse", "packhorse_core", "packhorse_fastdfs", "packhorse_codec", "packhorse_step"];
 
 /// What the deciding core never touches: clock, files, sockets, processes, threads, randomness, and who would.
 const WORLD: [&str; 17] = [

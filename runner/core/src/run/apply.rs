@@ -7,6 +7,7 @@ use super::fact::{
 use super::state::{Attempt, Cancel, Clock, Cost, Pause, RunState, Stage, StepPhase, StepState, Verdict};
 use super::words::{Timer, WallTime};
 use crate::epoch::later;
+use crate::grant::RefusedCall;
 use serde_json::Map;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub enum Illegal {
         why: String,
     },
 }
+
+/// Refused calls of a step that are shown.
+const KEPT_REFUSALS: usize = 16;
 
 /// What is wrong with a fact; its place is added by the caller.
 type Judged = Result<(), String>;
@@ -96,6 +100,11 @@ impl RunState {
             }
             Fact::Reachable { step, reachable } => {
                 self.running(step)?.reachable = *reachable;
+                Ok(())
+            }
+            Fact::CallRefused { step, call } => {
+                self.running(step)?;
+                self.known(step)?.refuse(call);
                 Ok(())
             }
             Fact::AttemptResumed { step, epoch } => self.attempt_resumed(step, *epoch),
@@ -445,6 +454,8 @@ impl StepState {
             with: Map::new(),
             outputs: Map::new(),
             error: None,
+            refused: Vec::new(),
+            refusals: 0,
             attempts: 0,
             consent: false,
             tries: 0,
@@ -454,6 +465,14 @@ impl StepState {
             began_at: at,
             ended_at: None,
             cost: Cost::default(),
+        }
+    }
+
+    /// The first ones tell the most: what comes after them is only counted.
+    fn refuse(&mut self, call: &RefusedCall) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refused.len() < KEPT_REFUSALS && !self.refused.contains(call) {
+            self.refused.push(call.clone());
         }
     }
 

@@ -3,7 +3,7 @@
 use super::codes;
 use super::doubt::Durability;
 use super::event::{Decision, EffectEnd, Order, Refused, RunEvent, Stop};
-use super::fact::{AttemptResult, Cleanup, Created, FORMAT, Fact, FinalStatus, PauseReason, Record, Spent, Work};
+use super::fact::{AttemptResult, Cleanup, Created, Fact, FinalStatus, PauseReason, Record, Spent, Work};
 use super::reopen;
 use super::state::{RunState, Stage, StepPhase};
 use super::words::{EffectId, Moment, Timer, WallTime};
@@ -29,7 +29,7 @@ pub struct Run {
 impl Run {
     /// A new run and its first fact; decide [`RunEvent::Begin`] next. The inputs have been checked against the workflow.
     pub fn create(workflow: Arc<Workflow>, created: Created, now: WallTime) -> (Self, Record) {
-        let record = Record { v: FORMAT, at: now, fact: Fact::Created(Box::new(created)) };
+        let record = Record::new(now, Fact::Created(Box::new(created)));
         let state = RunState::first(&record).expect("the fact is a creation");
         (Self { workflow, state, parking: false, park_asked: false, store: Durability::Synced }, record)
     }
@@ -104,6 +104,13 @@ impl Run {
                 Some((step, _, attempt)) if attempt.reachable != reachable && self.is_current(&id) => {
                     let step = step.to_owned();
                     self.emit(Fact::Reachable { step, reachable }, moment, decision)
+                }
+                _ => Ok(()),
+            },
+            RunEvent::CallRefused { id, call } => match self.state.live_attempt() {
+                Some((step, ..)) if self.is_current(&id) => {
+                    let step = step.to_owned();
+                    self.emit(Fact::CallRefused { step, call }, moment, decision)
                 }
                 _ => Ok(()),
             },
@@ -243,7 +250,7 @@ impl Run {
 
     fn emit(&mut self, fact: Fact, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
         // A wall clock that went back must not make the journal's time go back.
-        let record = Record { v: FORMAT, at: self.journal_time(&fact, moment.now), fact };
+        let record = Record::new(self.journal_time(&fact, moment.now), fact);
         self.state.apply(&record)?;
         match &record.fact {
             Fact::AttemptStarted { step, work: Work::Effect { epoch }, .. } | Fact::AttemptResumed { step, epoch } => {

@@ -4,6 +4,7 @@ use super::fact::Record;
 use super::status::RunStatus;
 use super::words::{EffectId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
+use crate::grant::RefusedCall;
 
 /// What happens to a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,13 @@ pub enum RunEvent {
         id: EffectId,
         /// Whether it can.
         reachable: bool,
+    },
+    /// The step plugin of an effect under way was refused a call.
+    CallRefused {
+        /// Which effect.
+        id: EffectId,
+        /// What it asked for.
+        call: RefusedCall,
     },
     /// A device is heard again: a run that waits for it goes on at once.
     DeviceBack,

@@ -3,18 +3,19 @@
 use super::words::{RunId, Timer, WallTime};
 use crate::effect::Traffic;
 use crate::failure::Failure;
+use crate::grant::RefusedCall;
 use crate::step::Outputs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Version of the envelope and of the facts in it. A reader refuses a later one.
-pub const FORMAT: u16 = 1;
+/// Latest version of the envelope and of the facts in it. A reader refuses a later one. 2 brought [`Fact::CallRefused`].
+pub const FORMAT: u16 = 2;
 
 /// A fact with the time at which it was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Format version, [`FORMAT`] when written by this program.
+    /// Format version: the earliest that knows its fact, so that earlier programs read what they can.
     pub v: u16,
     /// When.
     pub at: WallTime,
@@ -38,6 +39,12 @@ pub enum RecordError {
 }
 
 impl Record {
+    /// A fact at its time, in the earliest format that has it.
+    pub const fn new(at: WallTime, fact: Fact) -> Self {
+        let v = if matches!(fact, Fact::CallRefused { .. }) { 2 } else { 1 };
+        Self { v, at, fact }
+    }
+
     /// As stored: JSON.
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("facts have string keys only")
@@ -77,6 +84,9 @@ pub struct Created {
     pub vars: BTreeMap<String, String>,
     /// Absent where no step needs one.
     pub codec: Option<CodecPin>,
+    /// Step plugins, as the workflow names them, with the SHA-256 of their bytes in lowercase hex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, String>,
 }
 
 /// Which codec a run speaks, to the byte.
@@ -165,6 +175,13 @@ pub enum Fact {
         step: String,
         /// What it cost.
         spent: Spent,
+    },
+    /// The step plugin that is at work asked for something outside of its grants.
+    CallRefused {
+        /// The step.
+        step: String,
+        /// What it asked for.
+        call: RefusedCall,
     },
     /// The effect is to end.
     StopAsked {

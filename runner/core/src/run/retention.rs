@@ -24,14 +24,15 @@ impl Retention {
     }
 }
 
-/// Digests of the objects that a run is pinned to: its workflow's, and its codec's.
+/// Digests of the objects that a run is pinned to: its workflow's, its codec's, its step plugins'.
 pub fn objects_of(records: &[Record]) -> Vec<String> {
     let created = records.iter().find_map(|record| match &record.fact {
         super::Fact::Created(created) => Some(created),
         _ => None,
     });
     created.map_or_else(Vec::new, |created| {
-        std::iter::once(&created.digest).chain(created.codec.as_ref().map(|codec| &codec.digest)).cloned().collect()
+        let codec = created.codec.as_ref().map(|codec| &codec.digest);
+        std::iter::once(&created.digest).chain(codec).chain(created.plugins.values()).cloned().collect()
     })
 }
 

@@ -6,6 +6,7 @@ use super::fact::{
 use super::words::{Timer, WallTime};
 use crate::effect::Traffic;
 use crate::failure::Failure;
+use crate::grant::RefusedCall;
 use crate::step::Outputs;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -110,6 +111,10 @@ pub struct StepState {
     pub outputs: Outputs,
     /// Last failure of this round.
     pub error: Option<Failure>,
+    /// What its plugin asked for outside of its grants in this round: different calls, the first ones.
+    pub refused: Vec<RefusedCall>,
+    /// How many calls of this round were refused.
+    pub refusals: u32,
     /// Attempts in this round.
     pub attempts: u32,
     /// A person has said that it may be done, again or at all.

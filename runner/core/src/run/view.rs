@@ -7,6 +7,7 @@ use super::status::{Reason, RunStatus, StepStatus};
 use super::words::{RunId, WallTime, millis};
 use crate::effect::Traffic;
 use crate::failure::Failure;
+use crate::grant::RefusedCall;
 use crate::step::Outputs;
 use crate::workflow::{Step, Workflow};
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,12 @@ pub struct StepView {
     /// Its last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// What its plugin asked for outside of its grants: different calls, the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedCall>,
+    /// How many calls of its plugin were refused.
+    #[serde(default, skip_serializing_if = "none")]
+    pub refusals: u32,
     /// Of its last round, to the end or to now.
     pub duration_ms: u64,
 }
@@ -199,9 +206,16 @@ impl StepState {
             attempts: self.attempts,
             outputs: self.outputs.clone(),
             error: self.error.clone(),
+            refused: self.refused.clone(),
+            refusals: self.refusals,
             duration_ms: millis(self.ended_at.unwrap_or(now).since(self.began_at)),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn none(count: &u32) -> bool {
+    *count == 0
 }
 
 fn unbegun(step: &Step) -> StepView {
@@ -212,6 +226,8 @@ fn unbegun(step: &Step) -> StepView {
         attempts: 0,
         outputs: Outputs::new(),
         error: None,
+        refused: Vec::new(),
+        refusals: 0,
         duration_ms: 0,
     }
 }

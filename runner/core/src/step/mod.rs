@@ -10,6 +10,7 @@ mod assert;
 mod checksum_compute;
 mod checksum_verify;
 mod fail;
+mod fastdfs_append;
 mod fastdfs_delete;
 mod fastdfs_download;
 mod fastdfs_info;
@@ -19,7 +20,9 @@ mod kinds;
 mod log;
 mod mqtt_publish;
 mod mqtt_request;
+mod mqtt_wait;
 mod payload;
+mod plugin_run;
 mod read;
 mod redis_del;
 mod redis_expire;
@@ -37,6 +40,7 @@ mod transfer_push;
 mod transfer_verify;
 
 pub use help::help;
+pub use plugin_run::{plugin_failed, plugin_of};
 
 use crate::effect::{Effect, Reply};
 use crate::failure::Failure;
@@ -60,6 +64,9 @@ pub enum EffectClass {
     /// It must not happen twice: a person is asked before it is repeated.
     Once,
 }
+
+/// Name of an output that stands for any: what there is, is known in a run only.
+pub const ANY_OUTPUT: &str = "*";
 
 /// One output, for help, schema and the checker.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +124,7 @@ pub static PRIMITIVES: &[&Primitive] = &[
     &transfer_pull::PRIMITIVE,
     &transfer_verify::PRIMITIVE,
     &mqtt_publish::PRIMITIVE,
+    &mqtt_wait::PRIMITIVE,
     &mqtt_request::PRIMITIVE,
     &redis_get::PRIMITIVE,
     &redis_set::PRIMITIVE,
@@ -129,11 +137,13 @@ pub static PRIMITIVES: &[&Primitive] = &[
     &redis_hdel::PRIMITIVE,
     &redis_xadd::PRIMITIVE,
     &fastdfs_upload::PRIMITIVE,
+    &fastdfs_append::PRIMITIVE,
     &fastdfs_download::PRIMITIVE,
     &fastdfs_info::PRIMITIVE,
     &fastdfs_delete::PRIMITIVE,
     &checksum_compute::PRIMITIVE,
     &checksum_verify::PRIMITIVE,
+    &plugin_run::PRIMITIVE,
     &sleep::PRIMITIVE,
     &assert::PRIMITIVE,
     &log::PRIMITIVE,

@@ -67,8 +67,13 @@ fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
 }
 
 fn finish(_: &Map<String, Value>, reply: Reply) -> Result<Outputs, Failure> {
-    let Reply::Message(message) = reply else { return Err(read::unexpected(&PRIMITIVE, &reply)) };
-    read::short_enough(&PRIMITIVE, "the answer", message.payload.len())?;
+    message(&PRIMITIVE, reply)
+}
+
+/// The outputs of whoever got one message.
+pub(super) fn message(primitive: &Primitive, reply: Reply) -> Result<Outputs, Failure> {
+    let Reply::Message(message) = reply else { return Err(read::unexpected(primitive, &reply)) };
+    read::short_enough(primitive, "the message", message.payload.len())?;
     let text = std::str::from_utf8(&message.payload).ok();
     let parsed: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
     Ok(read::outputs([

@@ -59,6 +59,7 @@ static FORMATS: &[Format] = &[
     }),
     plain("packet", "`auto` or a number of bytes", packet),
     plain("path", "a path", |value| text(value, path)),
+    plain("plugin", "the name of a plugin, as NAME or NAME@VERSION", |value| text(value, plugin)),
     plain("word", "a code in capitals", |value| text(value, word)),
     plain("code", "a code such as PH0301 or a class such as transient", |value| text(value, error_code)),
 ];
@@ -114,6 +115,20 @@ pub(crate) fn topic(text: &str) -> Result<(), String> {
         Some(_) => Err("a control character cannot stand in a topic".to_owned()),
         None => Ok(()),
     }
+}
+
+/// `NAME` or `NAME@VERSION`.
+fn plugin(text: &str) -> Result<(), String> {
+    let (name, version) = text.split_once('@').unwrap_or((text, "0"));
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let named = (1..=64).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-');
+    let versioned = version.starts_with(|first: char| first.is_ascii_digit())
+        && version.len() <= 64
+        && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte));
+    if named && versioned {
+        return Ok(());
+    }
+    Err(format!("`{}` names no plugin: a-z, 0-9 and hyphens, at most 64, and perhaps @VERSION", excerpt(text)))
 }
 
 /// So many hexadecimal digits.

@@ -36,6 +36,24 @@ pub struct Workflow {
     pub digest: String,
 }
 
+impl Workflow {
+    /// Names of the step plugins that its steps run, each once, in the order of names.
+    pub fn step_plugins(&self) -> Vec<String> {
+        let lists = [&self.steps, &self.on_failure, &self.finally];
+        let mut names: Vec<String> = lists.into_iter().flatten().flat_map(named).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+fn named(step: &Step) -> Vec<String> {
+    match &step.kind {
+        StepKind::Block(steps) => steps.iter().flat_map(named).collect(),
+        StepKind::Uses { .. } => crate::step::plugin_of(step).map(str::to_owned).into_iter().collect(),
+    }
+}
+
 /// One declared input.
 #[derive(Debug, Clone)]
 pub struct Input {

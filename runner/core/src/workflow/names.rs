@@ -6,7 +6,7 @@ use super::expr::refs::{Call, Gives, Path, References};
 use super::expr::{LATER_ROOTS, ROOTS, engine};
 use super::problem::{Problem, suggest};
 use super::source::Span;
-use crate::step::Primitive;
+use crate::step::{ANY_OUTPUT, Primitive};
 use std::collections::BTreeMap;
 
 /// Type of what a path names, as far as it is known before a run.
@@ -261,6 +261,9 @@ fn outputs(known: &Known, rest: &[&str], whose: &str, depth: usize) -> Verdict {
     let fields = known.primitive.map_or(&[][..], |primitive| primitive.outputs);
     if let Some(field) = fields.iter().find(|field| field.name == *name) {
         return below_kind(Kind::of_output(field.kind), below, name, depth + 1);
+    }
+    if fields.iter().any(|field| field.name == ANY_OUTPUT) {
+        return Ok(Kind::Any);
     }
     let message = format!("{whose} has no output `{name}`");
     let all: Vec<&str> = fields.iter().map(|field| field.name).chain(known.extra.iter().map(String::as_str)).collect();

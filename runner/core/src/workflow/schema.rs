@@ -63,7 +63,7 @@ fn rule(primitive: &Primitive, definitions: &mut Value) -> Value {
 fn soften(schema: &mut Value, expressions: bool) {
     let Some(fields) = schema.as_object_mut() else { return };
     let (here, below) = match fields.remove("x-expression") {
-        Some(Value::Bool(true)) => (true, true),
+        Some(Value::Bool(granted)) => (granted, granted),
         Some(_) => (expressions, true),
         None => (expressions, expressions),
     };

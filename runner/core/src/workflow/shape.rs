@@ -1,7 +1,7 @@
 //! Judges a tree against a JSON Schema that our own types gave: unknown and missing keys, types, formats, ranges.
 //!
 //! Only the keywords that `schemars` writes for our types are understood. Three are our own: `x-expression` (`true`: the
-//! value may hold `${{ }}`; `below`: values in the map may), `x-later` (keys of the grammar that are not available yet), and the formats of `format`.
+//! value may hold `${{ }}`; `false`: it may not; `below`: values in the map may), `x-later` (keys of the grammar that are not available yet), and the formats of `format`.
 
 use super::codes;
 use super::format::{Format, format};
@@ -111,6 +111,7 @@ impl<'a> Shape<'a> {
     pub(crate) fn value(&self, schema: &'a Value, node: &Node, what: &str, marks: Marks, problems: &mut Vec<Problem>) {
         let (here, marks) = match &schema["x-expression"] {
             Value::Bool(true) => (Marks::Allowed, Marks::Allowed),
+            Value::Bool(false) if marks != Marks::Literal => (Marks::Refused, Marks::Refused),
             Value::String(_) => (marks, Marks::Allowed),
             _ => (marks, marks),
         };

@@ -36,8 +36,14 @@ async fn codecs(folder: &Path, findings: &mut Vec<Finding>) {
     };
     let loaded = tokio::task::spawn_blocking(move || {
         let all = host.list().into_iter();
-        all.map(|listed| (host.load(&listed.reference).map(|plugin| plugin.title().to_owned()), listed.reference))
-            .collect::<Vec<_>>()
+        all.map(|listed| {
+            let title = match listed.is_step() {
+                true => host.load_step(&listed.reference).map(|plugin| format!("{} (a step plugin)", plugin.name())),
+                false => host.load(&listed.reference).map(|plugin| plugin.title()),
+            };
+            (title, listed.reference)
+        })
+        .collect::<Vec<_>>()
     });
     let loaded = loaded.await.unwrap_or_default();
     let good: Vec<&str> = loaded.iter().filter_map(|(title, _)| title.as_deref().ok()).collect();

@@ -4,11 +4,13 @@ use super::{Mirror, mirror};
 use crate::blob::{BlobError, BlobStore, Contents, is_stored};
 use crate::failpoint::Point;
 use crate::store::{KeyValue, KvError, wall};
+use md5::{Digest as _, Md5};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
 use serde_json::Value;
+use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -160,6 +162,31 @@ impl Files<'_> {
             return Err(Failure::new("PH4012", Class::Transient, message));
         }
         Ok(())
+    }
+
+    /// Stores bytes. They are not known by their digests: a file that grows would soon be another one.
+    pub(super) async fn put(&self, bytes: &[u8], ext: &str, grows: bool) -> Outcome {
+        Point::FileUpload.attempt().map_err(|error| local_failure("upload", Path::new("bytes"), &error))?;
+        let stored = if grows { self.blobs.put_growing(bytes, ext).await } else { self.blobs.put(bytes, ext).await };
+        let uri = stored.map_err(|error| blob(&error))?;
+        Point::FileUploaded.pass();
+        let name = uri.rsplit('/').next().unwrap_or(&uri).to_owned();
+        let (md5, sha256) = (Md5::digest(bytes), Sha256::digest(bytes));
+        let (md5, sha256) = (hex::encode(&md5), hex::encode(&sha256));
+        Ok(Reply::Stored { file: FileRef { uri, name, size: bytes.len() as u64, md5, sha256, meta: BTreeMap::new() } })
+    }
+
+    pub(super) async fn append(&self, uri: &str, bytes: &[u8]) -> Outcome {
+        let appended = self.blobs.append(uri, bytes).await;
+        // Whatever became of it, what is known of the file may be wrong.
+        self.contents.forget(uri);
+        appended.map(|()| Reply::Done).map_err(|error| blob(&error))
+    }
+
+    /// Past the cache: what is read may grow.
+    pub(super) async fn read(&self, uri: &str, offset: u64, length: u32) -> Outcome {
+        let bytes = self.blobs.read_at(uri, offset, length as usize).await.map_err(|error| blob(&error))?;
+        Ok(Reply::Bytes { bytes: bytes.to_vec() })
     }
 
     pub(super) async fn info(&self, uri: &str) -> Outcome {

@@ -1,8 +1,8 @@
 //! MQTT messages of workflows.
 
 use super::World;
-use crate::bus::{BusError, Message, Qos};
-use packhorse_core::effect::{MessageReply, MqttRequest, Outcome, PublishRequest, Reply};
+use crate::bus::{BusError, Delivery, Message, Qos, Subscription};
+use packhorse_core::effect::{MessageReply, MqttRequest, Outcome, PublishRequest, Reply, WaitRequest};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::Qos as RouteQos;
 use std::time::Instant;
@@ -20,6 +20,20 @@ impl World {
         }
     }
 
+    /// Subscribes, and takes the first message that comes after that.
+    pub(super) async fn wait(&self, request: WaitRequest) -> Outcome {
+        let topic = &request.topic;
+        let came = tokio::time::timeout(request.wait, async {
+            let mut messages = self.bus.subscribe(topic, Qos::AtLeastOnce).await.map_err(|error| refused(&error))?;
+            fresh(&mut messages).await
+        });
+        came.await.unwrap_or_else(|_| {
+            let message = format!("no message on {topic} within {:?}", request.wait);
+            Err(Failure::new("PH5301", Class::Transient, message)
+                .hint("set `wait` longer, or look whether anybody sends"))
+        })
+    }
+
     /// Subscribes to the answer's topic, asks, and takes the first message that comes after that.
     pub(super) async fn request(&self, request: MqttRequest) -> Outcome {
         let (topic, question) = (request.reply_topic.clone(), request.publish.topic.clone());
@@ -27,20 +41,10 @@ impl World {
         let answered = tokio::time::timeout(request.wait, async {
             let mut answers = self.bus.subscribe(&topic, Qos::AtLeastOnce).await.map_err(|error| refused(&error))?;
             self.publish(request.publish).await?;
-            loop {
-                match answers.recv().await {
-                    // A retained message is older than the question.
-                    Some(delivery) if delivery.message.retain => {}
-                    Some(delivery) => return Ok(delivery.message),
-                    None => return Err(refused(&BusError::Closed)),
-                }
-            }
+            fresh(&mut answers).await
         });
         match answered.await {
-            Ok(answer) => {
-                let answer = answer?;
-                Ok(Reply::Message(MessageReply { topic: answer.topic.to_string(), payload: answer.payload.to_vec() }))
-            }
+            Ok(answer) => answer,
             Err(_) => {
                 if let Some(error) = self.bus.refusal(&question, asked) {
                     return Err(refused(&error));
@@ -49,6 +53,20 @@ impl World {
                 Err(Failure::new("PH5301", Class::Transient, message)
                     .hint("set `wait` longer, or look whether the other end listens"))
             }
+        }
+    }
+}
+
+/// The next message that was not kept by the broker: such a one is older than the question.
+async fn fresh(messages: &mut Subscription) -> Outcome {
+    loop {
+        match messages.recv().await {
+            Some(delivery) if delivery.message.retain => {}
+            Some(Delivery { message, .. }) => {
+                let (topic, payload) = (message.topic.to_string(), message.payload.to_vec());
+                return Ok(Reply::Message(MessageReply { topic, payload }));
+            }
+            None => return Err(refused(&BusError::Closed)),
         }
     }
 }

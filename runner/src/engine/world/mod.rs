@@ -2,6 +2,7 @@
 //!
 //! * `transfer`: pushes, pulls, verifies
 //! * `message`: MQTT
+//! * `plugin`: step plugins, and the way from their host functions to effects; `pins`: plugins that runs are pinned to
 //! * `file`: the file store, local files, digests, and the index of what is stored
 //! * `shelf`: files of pulls; `ledger`: the books of traffic; `mirror`: what outside systems read in Redis
 
@@ -9,6 +10,8 @@ mod file;
 mod ledger;
 mod message;
 mod mirror;
+mod pins;
+mod plugin;
 mod shelf;
 mod transfer;
 
@@ -26,7 +29,9 @@ use crate::store::{BoxFuture, Journal, KeyValue, KvError, wall};
 use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffic};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
+use packhorse_core::grant::Grants;
 use packhorse_core::run::RunId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -49,8 +54,10 @@ pub struct World {
     pub mirror: Option<Arc<Mirror>>,
     /// Objects: the plugins that runs are pinned to.
     pub journal: Arc<dyn Journal>,
-    /// Codecs.
+    /// Plugins.
     pub host: Host,
+    /// What each step plugin was granted, by name.
+    pub grants: Arc<BTreeMap<String, Grants>>,
     /// Transfers.
     pub link: Arc<Link>,
 }
@@ -63,11 +70,15 @@ impl Performer for World {
                 let request = request.clone();
                 return world.transfer(job, request).await;
             }
+            if let Effect::PluginRun(request) = &job.effect {
+                let request = request.clone();
+                return world.plugin(job, request).await;
+            }
             let mut control = job.control.clone();
             let effect = job.effect.clone();
             tokio::select! {
                 biased;
-                outcome = world.plain(&job, effect) => JobEnd::Outcome(outcome, Traffic::default()),
+                outcome = world.plain(&job.run.id, &job.id.step, effect) => JobEnd::Outcome(outcome, Traffic::default()),
                 end = stopped(&mut control) => end,
             }
         })
@@ -76,9 +87,10 @@ impl Performer for World {
 
 impl World {
     /// The effects that are over in a moment, or can be dropped in the middle and begun again.
-    async fn plain(&self, job: &Job, effect: Effect) -> Outcome {
+    async fn plain(&self, run: &RunId, step: &str, effect: Effect) -> Outcome {
         match effect {
             Effect::Transfer(_) => Err(Failure::new("PH9002", Class::Bug, "a transfer came as a plain effect")),
+            Effect::PluginRun(_) => Err(Failure::new("PH9002", Class::Bug, "a plugin's run came as a plain effect")),
             Effect::Publish(request) => {
                 Point::MessagePublish.pass();
                 let outcome = self.publish(request).await;
@@ -86,31 +98,35 @@ impl World {
                 outcome
             }
             Effect::Request(request) => self.request(request).await,
+            Effect::Wait(request) => self.wait(request).await,
             Effect::Kv(request) => {
                 Point::KeyOperate.pass();
                 let outcome = self.operate(request).await;
                 Point::KeyOperated.pass();
                 outcome
             }
-            Effect::Upload { file, ext } => self.upload(job, file, &ext).await,
+            Effect::Upload { file, ext } => self.upload(run, file, &ext).await,
+            Effect::BlobPut { bytes, ext, grows } => self.files().put(&bytes, &ext, grows).await,
+            Effect::BlobAppend { uri, bytes } => self.files().append(&uri, &bytes).await,
+            Effect::BlobRead { uri, offset, length } => self.files().read(&uri, offset, length).await,
             Effect::Download { file, to } => self.files().download(file, &to).await,
             Effect::BlobInfo { uri } => self.files().info(&uri).await,
             Effect::BlobDelete { uri } => self.files().delete(&uri).await,
             Effect::Digest { file } => self.files().digest(&file).await,
             Effect::Log { level, message, fields } => {
                 let fields = serde_json::to_string(&fields).unwrap_or_default();
-                say(level, job, &message, &fields);
+                say(level, (run.as_str(), step), &message, &fields);
                 Ok(Reply::Done)
             }
         }
     }
 
-    async fn upload(&self, job: &Job, file: FileRef, ext: &str) -> Outcome {
+    async fn upload(&self, run: &RunId, file: FileRef, ext: &str) -> Outcome {
         let stored = self.files().upload(file, ext).await?;
         if let (Some(mirror), Reply::Stored { file }) = (&self.mirror, &stored)
             && let Some(written) = mirror::stored(file)
         {
-            mirror.put(job.run.id.as_str(), written);
+            mirror.put(run.as_str(), written);
         }
         Ok(stored)
     }
@@ -147,8 +163,7 @@ impl World {
     }
 }
 
-fn say(level: LogLevel, job: &Job, message: &str, fields: &str) {
-    let (run, step) = (job.run.id.as_str(), job.id.step.as_str());
+fn say(level: LogLevel, (run, step): (&str, &str), message: &str, fields: &str) {
     match level {
         LogLevel::Debug => tracing::debug!(run, step, fields, "{message}"),
         LogLevel::Info => tracing::info!(run, step, fields, "{message}"),

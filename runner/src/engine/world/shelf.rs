@@ -279,6 +279,12 @@ mod tests {
         fn put_appender<'a>(&'a self, path: &'a Path, ext: &'a str) -> Future<'a, String> {
             self.put_file(path, ext)
         }
+        fn put_growing<'a>(&'a self, content: &'a [u8], ext: &'a str) -> Future<'a, String> {
+            self.put(content, ext)
+        }
+        fn append<'a>(&'a self, uri: &'a str, content: &'a [u8]) -> Future<'a, ()> {
+            self.blobs.append(uri, content)
+        }
         fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> Future<'a, Bytes> {
             self.blobs.read_at(uri, offset, len)
         }

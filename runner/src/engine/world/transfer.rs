@@ -5,11 +5,8 @@ use super::mirror;
 use super::shelf::RunShelf;
 use crate::engine::{Control, Hold, Job, JobEnd, Note, Progress, TaskKind, TransferView};
 use crate::link::{self, Claimed, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
-use crate::plugin::Plugin;
 use crate::store::{BoxFuture, wall};
 use packhorse_core::effect::{Reply, Traffic, TransferRequest, TransferTask};
-use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::run::CodecPin;
 use packhorse_core::transfer::{Checkpoint, ProgressReport, WaitReason};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -108,29 +105,6 @@ impl World {
         if let Some(checkpoint) = last.filter(|_| !matches!(task, TransferTask::Verify { .. })) {
             mirror.put(job.run.id.as_str(), mirror::at_end(&report.file, checkpoint.packet_size));
         }
-    }
-
-    /// The codec that the run was created with, whatever lies in the plugins folder by now.
-    async fn pinned(&self, pin: Option<&CodecPin>) -> Result<Arc<Plugin>, Failure> {
-        let pin = pin.ok_or_else(|| {
-            Failure::new("PH6004", Class::Permanent, "the workflow names no codec, which a transfer needs")
-                .hint("write `codec: NAME` in the workflow, or run it with --codec NAME")
-        })?;
-        let (journal, host, pin) = (Arc::clone(&self.journal), self.host.clone(), pin.clone());
-        let loaded = tokio::task::spawn_blocking(move || {
-            let bytes = journal
-                .get_object(&pin.digest)
-                .map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))?;
-            let bytes = bytes.ok_or_else(|| {
-                Failure::new(
-                    "PH6005",
-                    Class::Permanent,
-                    format!("codec {} {} is not in the journal any more", pin.name, pin.version),
-                )
-            })?;
-            host.load_bytes(&pin.name, &bytes).map_err(|error| Failure::new("PH6002", Class::Permanent, chain(&error)))
-        });
-        loaded.await.map_err(|error| Failure::new("PH9002", Class::Bug, format!("loading a codec stopped: {error}")))?
     }
 }
 

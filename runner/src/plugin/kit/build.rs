@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::shelf;
 use super::super::{Host, PluginError};
+use super::super::{shelf, step};
 use super::encode;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -18,7 +18,7 @@ const SHOWN_LINES: usize = 40;
 pub struct Built {
     /// As it calls itself.
     pub name: String,
-    /// As it says.
+    /// As it says; empty for a step plugin, which says none.
     pub version: String,
     /// Where it was put.
     pub path: PathBuf,
@@ -42,6 +42,9 @@ fn build_one(host: &Host, path: &Path, plugins_dir: &Path) -> Result<Built, Plug
     let bytes = shelf::read(&module)?;
     let name = module.file_stem().unwrap_or(module.as_os_str()).to_string_lossy();
     let component = if is_component(&bytes) { bytes } else { encode(&name, &bytes)? };
+    if Host::is_step(&component) {
+        return build_step(host, &module, &component, plugins_dir);
+    }
     let plugin = host.load_bytes(&name, &component)?;
     let kept = plugins_dir.join(format!("{}.wasm", plugin.name()));
     keep(&kept, &component).map_err(|source| PluginError::File { verb: "write", path: kept.clone(), source })?;
@@ -52,6 +55,15 @@ fn build_one(host: &Host, path: &Path, plugins_dir: &Path) -> Result<Built, Plug
         size: component.len(),
         digest: plugin.digest().to_owned(),
     })
+}
+
+/// A step plugin does not say its name: that of its crate is taken.
+fn build_step(host: &Host, module: &Path, component: &[u8], plugins_dir: &Path) -> Result<Built, PluginError> {
+    let plugin = host.load_step_bytes(&step::name_of(module), component)?;
+    let path = plugins_dir.join(format!("{}.wasm", plugin.name()));
+    keep(&path, component).map_err(|source| PluginError::File { verb: "write", path: path.clone(), source })?;
+    let (name, digest) = (plugin.name().to_owned(), plugin.digest().to_owned());
+    Ok(Built { name, version: String::new(), path, size: component.len(), digest })
 }
 
 /// Whoever watches the folder sees the old file or the new one, and never a part.

@@ -3,7 +3,7 @@
 use packhorse_core::transfer::{Algorithm, Mode, Route, Var};
 use serde::Serialize;
 
-use super::super::{CONTRACT_VERSION, Limits, Plugin, PluginError, contract};
+use super::super::{CONTRACT_VERSION, Limits, Plugin, PluginError, STEP_CONTRACT_VERSION, StepPlugin, contract};
 
 /// Everything that can be said of a plugin without opening a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +45,9 @@ pub struct InspectedLimits {
     pub memory_bytes: usize,
     pub stack_bytes: usize,
     pub cpu_ms: u128,
-    pub wall_ms: u128,
+    /// Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u128>,
 }
 
 impl From<Limits> for InspectedLimits {
@@ -54,8 +56,40 @@ impl From<Limits> for InspectedLimits {
             memory_bytes: limits.memory,
             stack_bytes: limits.stack,
             cpu_ms: limits.cpu.as_millis(),
-            wall_ms: limits.wall.as_millis(),
+            wall_ms: Some(limits.wall.as_millis()),
         }
+    }
+}
+
+/// Everything that can be said of a step plugin without running it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepInspection {
+    /// As its file is called.
+    pub name: String,
+    /// `step`.
+    pub world: &'static str,
+    /// Version of the contract that it speaks.
+    pub contract: &'static str,
+    /// What it imports: each interface but types and diagnostics must be granted.
+    pub imports: Vec<String>,
+    /// What one of its runs may use.
+    pub limits: InspectedLimits,
+    /// Bytes of the component.
+    pub size: usize,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+}
+
+/// Looks at a step plugin.
+pub fn inspect_step(plugin: &StepPlugin) -> StepInspection {
+    StepInspection {
+        name: plugin.name().to_owned(),
+        world: "step",
+        contract: STEP_CONTRACT_VERSION,
+        imports: plugin.imports().to_vec(),
+        limits: InspectedLimits { wall_ms: None, ..plugin.limits().into() },
+        size: plugin.bytes().len(),
+        digest: plugin.digest().to_owned(),
     }
 }
 

@@ -11,4 +11,4 @@ pub mod vectors;
 
 pub use build::{Built, build};
 pub use encode::encode;
-pub use inspect::{InspectedLimits, Inspection, inspect};
+pub use inspect::{InspectedLimits, Inspection, StepInspection, inspect, inspect_step};

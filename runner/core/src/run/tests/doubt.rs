@@ -19,7 +19,7 @@ fn answer(player: &mut Player, step: &str) {
 }
 
 fn doubt(player: &mut Player) {
-    let record = Record { v: FORMAT, at: player.now, fact: Fact::Doubted };
+    let record = Record::new(player.now, Fact::Doubted);
     player.journal.push(record);
     player.crash();
 }

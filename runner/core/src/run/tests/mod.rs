@@ -136,6 +136,7 @@ pub(super) fn created() -> Created {
         device: Value::Null,
         vars: BTreeMap::new(),
         codec: None,
+        plugins: BTreeMap::new(),
     }
 }
 

@@ -70,6 +70,7 @@ fn fact(fact: &Fact, now: WallTime) -> String {
             format!("main {}{}", word(status), error.unwrap_or_default())
         }
         Fact::StageBegan { stage, .. } => format!("stage {}", word(stage)),
+        Fact::CallRefused { step, call } => format!("call refused {step}: {} ({})", call.call, call.why),
         Fact::Finished { .. } => "finished".to_owned(),
     }
 }
