@@ -226,7 +226,7 @@ mod tests {
             let error = fetched(answer, 2, 5).await.unwrap_err();
             assert!(error.contains(words), "{error}");
         }
-        let long = [b'x'; HEAD_MOST + 4096].leak();
+        let long = vec![b'x'; HEAD_MOST + 4096].leak();
         assert!(fetched(long, 2, 5).await.unwrap_err().contains("too long"));
     }
 
