@@ -67,7 +67,7 @@ fn kills_everywhere_lose_nothing_on_redis() {
         let env = [("PACKHORSE_STORE", "redis"), ("PACKHORSE_REDIS", &*url)];
         Station::among(world, services, &mqtt, &broker, codec, &env)
     };
-    crate::runner::kills(11, count(8, 900), station);
+    crate::runner::kills(11, count(8, 360), station);
     println!("{} commands on the server", redis.info("total_commands_processed"));
 }
 

@@ -152,6 +152,6 @@ pub(crate) fn kills(seed: u64, others: usize, station: impl Fn(&'static str) -> 
 #[test]
 fn kills_everywhere_lose_nothing_on_the_embedded_store() {
     for round in 0..count(1, 2) as u64 {
-        kills(round + 1, count(12, 400), Station::new);
+        kills(round + 1, count(12, 180), Station::new);
     }
 }
