@@ -7,6 +7,7 @@
 //! * `world`: one test's folder, services, devices and runs
 //! * `control`: questions to the process that owns a data folder
 //! * `client`: an MQTT client of its own, for hostile or foreign devices
+//! * `http`: a server of one file, for devices that fetch it by its URL
 //! * `proxy`: a TCP proxy with faults, before any service
 //! * `redis`: a real Redis that is killed, frozen and put back
 //! * `station`: one runner with everything around it, to be struck
@@ -18,6 +19,7 @@ pub mod child;
 pub mod client;
 pub mod control;
 pub mod files;
+pub mod http;
 pub mod keys;
 pub mod mosquitto;
 pub mod proxy;

@@ -60,9 +60,9 @@ fn vars() -> Vec<Var> {
         )
         .matching("(/?([^/+#]+/)+)?"),
         Var::optional("client_id", "{device}", "the device's MQTT client id, as it stands in $file-response/…")
-            .matching("[^/+#]{1,128}"),
+            .matching("[^/+#]+"),
         Var::optional("file_name", "", "the upload that is taken; empty takes whatever the device uploads")
-            .matching("[^\\x00-\\x1f]{0,240}"),
+            .matching("[^\\x00-\\x1f]*"),
         Var::optional("ask", "yes", "whether the device is asked for an upload, on $file-request/…: not EMQX's own")
             .matching("yes|no"),
     ]

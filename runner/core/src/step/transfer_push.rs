@@ -31,7 +31,7 @@ struct Push {
     /// Wire bytes in a run, a day or a month, both directions, with overhead and repetitions: `{ bytes: 10MiB, per: day }`. Spent, the
     /// step waits for the next day or month (UTC), or, per run, for a person: `packhorse resume` grants the same again.
     budget: Option<TrafficBudget>,
-    /// Told to the codec, as text: `version`, `title`, `type`.
+    /// Told to the codec, as text: `version`, `title`, `type`. `url` is where a device that fetches files by itself finds this one.
     meta: Option<BTreeMap<String, String>>,
 }
 

@@ -112,10 +112,10 @@ impl Receive {
         }
     }
 
-    /// An empty piece: the device has nothing there.
+    /// An empty piece: the device has nothing there. Where it sends by itself, an empty one among others ends nothing.
     fn nothing(&mut self, data: &Data, line: &mut Line, now: Time) {
         self.answered = true;
-        if self.size.is_none() {
+        if self.size.is_none() && self.by_request {
             let from = self.nothing_from.map_or(data.offset, |known| known.min(data.offset));
             self.nothing_from = Some(from);
         } else if self.size.is_some_and(|size| data.offset < size) {

@@ -331,3 +331,16 @@ fn a_device_that_names_its_upload_by_another_key_sends_another_file() {
         assert_eq!(rig.transfer.progress(rig.now).done == 0, anew, "{second}");
     }
 }
+
+#[test]
+fn an_empty_piece_of_an_upload_ends_it_only_where_it_says_so() {
+    let mut rig = rig(Driver::DevicePush, |_| {});
+    rig.drain();
+    rig.hear([start(None, b"dev"), data(0, 640, false)]);
+    assert_eq!(said(&rig.hear([data(640, 0, false)])), [CommandKind::Ack], "it is answered, and nothing else");
+    rig.hear([data(640, 640, false)]);
+    rig.durable(&[(0, 1_280)]);
+    assert_eq!((rig.transfer.progress(rig.now).total, rig.ending.as_ref()), (None, None));
+    rig.hear([data(1_280, 0, true)]);
+    assert_eq!(rig.transfer.progress(rig.now).total, Some(1_280));
+}
