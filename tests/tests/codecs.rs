@@ -58,12 +58,18 @@ fn codecs() -> &'static [Codec] {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
         let entries = std::fs::read_dir(&home).expect("there are plugins").flatten();
         let mut folders: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).filter(|path| path.join("Cargo.toml").is_file()).collect();
+            entries.map(|entry| entry.path()).filter(|path| is_codec(path)).collect();
         folders.sort();
         let paths: Vec<&str> = folders.iter().map(|path| path.to_str().expect("it is text")).collect();
         packhorse(&[&["plugin", "build"][..], &paths].concat());
         folders.iter().map(|path| Codec::new(&path.file_name().unwrap().to_string_lossy())).collect()
     })
+}
+
+/// Whether a folder holds a codec: step plugins lie there too, and are written with another crate.
+fn is_codec(path: &Path) -> bool {
+    let manifest = std::fs::read_to_string(path.join("Cargo.toml"));
+    manifest.is_ok_and(|text| text.contains("packhorse-codec"))
 }
 
 /// Where they are built to.

@@ -25,7 +25,7 @@ macro_rules! step {
                 }
             }
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::export_step!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export_step!(Exported with_types_in $crate::bindings);
             // Natively nothing is exported, and nothing of the crate would be in use.
             #[cfg(not(target_arch = "wasm32"))]
             const _: fn($crate::Input) -> ::core::result::Result<::std::string::String, $crate::Failure> =
