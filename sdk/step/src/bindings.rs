@@ -1,7 +1,5 @@
 //! What `wit-bindgen` makes of `sdk/wit/step`. Vendors name what the crate's root gives them.
 
-#![expect(missing_docs, reason = "the contract in sdk/wit/step says what there is to say")]
-
 wit_bindgen::generate!({
     world: "step",
     path: "../wit/step",
