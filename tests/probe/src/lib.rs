@@ -75,7 +75,7 @@ fn make(call: &Value) -> Result<Value, Error> {
         }
         "spin" => spin(),
         "panic" => panic!("told to: {}", text("message")),
-        "memory" => Ok(json!(vec![1_u8; 64 << 20].len())),
+        "memory" => Ok(json!(std::hint::black_box(vec![1_u8; 64 << 20]).len())),
         other => Ok(json!({ "unknown": other })),
     }
 }

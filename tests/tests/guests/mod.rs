@@ -58,9 +58,9 @@ impl Vendor {
                     );
                     continue;
                 }
-                let wanted = mac(&secret, &[b"proof", &challenge, run.as_bytes()].map(counted).concat());
+                let wanted = mac(&secret, &[&b"proof"[..], &challenge[..], run.as_bytes()].map(counted).concat());
                 let verdict = if said["proof"] == hex(&wanted) {
-                    let key = mac(&secret, &[&b"session"[..], &challenge].map(counted).concat());
+                    let key = mac(&secret, &[&b"session"[..], &challenge[..]].map(counted).concat());
                     kept.lock().unwrap().clone_from(&key);
                     json!({ "ok": true, "check": hex(&mac(&key, b"device")) })
                 } else {

@@ -32,7 +32,7 @@ pub(super) static PRIMITIVE: Primitive = Primitive {
     class: EffectClass::AtLeastOnce,
     example: "\
 - uses: fastdfs.append
-  with: { uri: \"${{ inputs.journal }}\", payload: \"${{ run.id }} pushed\\n\" }
+  with: { uri: \"fastdfs:group1/M00/00/00/rBAAAWVd.log\", payload: \"${{ run.id }} pushed\\n\" }
 ",
     start,
     finish,

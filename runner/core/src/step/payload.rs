@@ -16,7 +16,7 @@ const MAX: usize = 256 * 1024;
 /// Text, or a value that becomes JSON.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Payload(Value);
+pub(super) struct Payload(pub(super) Value);
 
 impl JsonSchema for Payload {
     fn schema_name() -> Cow<'static, str> {

@@ -1,5 +1,6 @@
 //! `plugin.run`: a vendor's step plugin, with what the operator granted it.
 
+use super::payload::Payload;
 use super::{ANY_OUTPUT, EffectClass, OutputField, Outputs, Primitive, Start, read};
 use crate::effect::{Effect, PluginRequest, Reply};
 use crate::failure::{Class, Failure};
@@ -19,8 +20,7 @@ struct PluginRun {
     #[schemars(schema_with = "name")]
     plugin: String,
     /// What the plugin is given, any value; it gets it as JSON.
-    #[schemars(schema_with = "anything")]
-    input: Option<Value>,
+    input: Option<Payload>,
 }
 
 pub(super) static PRIMITIVE: Primitive = Primitive {
@@ -50,10 +50,6 @@ fn name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "plugin", "x-expression": false })
 }
 
-fn anything(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "object", "array", "number", "boolean", "null"] })
-}
-
 /// The plugin that a step names, where it runs one.
 pub fn plugin_of(step: &Step) -> Option<&str> {
     match &step.kind {
@@ -73,7 +69,7 @@ pub fn plugin_failed(plugin: &str, class: Class, code: &str, message: &str) -> F
 
 fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
     let run: PluginRun = read::parameters(&PRIMITIVE, with)?;
-    let request = PluginRequest { plugin: run.plugin, input: run.input.unwrap_or(Value::Null) };
+    let request = PluginRequest { plugin: run.plugin, input: run.input.map_or(Value::Null, |input| input.0) };
     Ok(Start::Effect(Box::new(Effect::PluginRun(request))))
 }
 
