@@ -59,7 +59,7 @@ pub(crate) fn description() -> Description {
             },
             Mode { packet_default: 4096, overhead_fixed: UPLOAD_OVERHEAD, ..mode(Driver::DevicePush) },
         ],
-        digests: vec![Algorithm::Md5, Algorithm::Sha256],
+        digests: vec![Algorithm::Md5, Algorithm::Sha256, Algorithm::Crc64Ecma],
     }
 }
 

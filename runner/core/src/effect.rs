@@ -180,6 +180,9 @@ pub struct TransferReport {
     pub device_size: Option<u64>,
     /// Digests that the device told.
     pub device_digests: Vec<Digest>,
+    /// Verify: our digests of the file, of every kind that devices of this codec know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_digests: Vec<Digest>,
     /// What it cost.
     pub traffic: Traffic,
 }

@@ -233,6 +233,7 @@ fn report(confirmed: Confirmed, digests: &[(Algorithm, &str)], size: Option<u64>
             .iter()
             .map(|(algorithm, text)| Digest { algorithm: *algorithm, value: hex(text) })
             .collect(),
+        own_digests: Vec::new(),
         traffic: Traffic { payload_bytes: 3, ..Traffic::default() },
     })
 }

@@ -3,6 +3,7 @@
 use std::{fmt, io::Read as _, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use packhorse_core::transfer::{Algorithm, Digest};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
@@ -101,12 +102,18 @@ impl Contents {
 
     /// Size and digests of the whole file, read past the cache. Pins a local file anew when it has changed.
     pub async fn digest(&self, uri: &str) -> Result<Digests, BlobError> {
+        self.digest_beside(uri, &[]).await.map(|(digests, _)| digests)
+    }
+
+    /// The same, with digests of other kinds, computed in the same pass.
+    pub async fn digest_beside(&self, uri: &str, beside: &[Algorithm]) -> Result<(Digests, Vec<Digest>), BlobError> {
+        let digesting = Digesting::new(beside);
         match LocalUri::parse(uri)? {
             Some(local) => {
                 let (this, uri) = (self.clone(), uri.to_owned());
-                blocking(move || this.digest_local(&uri, &local)).await
+                blocking(move || this.digest_local(&uri, &local, digesting)).await
             }
-            None => self.digest_stored(uri).await,
+            None => self.digest_stored(uri, digesting).await,
         }
     }
 
@@ -160,13 +167,17 @@ impl Contents {
         });
     }
 
-    fn digest_local(&self, uri: &str, local: &LocalUri) -> Result<Digests, BlobError> {
+    fn digest_local(
+        &self,
+        uri: &str,
+        local: &LocalUri,
+        mut digesting: Digesting,
+    ) -> Result<(Digests, Vec<Digest>), BlobError> {
         let failed = |source| BlobError::local(&local.path, source);
         let (mut file, before) = local.open()?;
         if !self.shared.local.agrees(local, before) {
             self.forget(uri);
         }
-        let mut digesting = Digesting::default();
         let mut piece = vec![0; PIECE];
         loop {
             match file.read(&mut piece).map_err(failed)? {
@@ -174,17 +185,16 @@ impl Contents {
                 count => digesting.update(&piece[..count]),
             }
         }
-        let digests = digesting.finish();
+        let (digests, beside) = digesting.finish();
         let after = identity(&file).map_err(failed)?;
         if after != before || digests.size != before.size {
             return Err(local.changed());
         }
-        Ok(digests)
+        Ok((digests, beside))
     }
 
-    async fn digest_stored(&self, uri: &str) -> Result<Digests, BlobError> {
+    async fn digest_stored(&self, uri: &str, mut digesting: Digesting) -> Result<(Digests, Vec<Digest>), BlobError> {
         let store = &self.shared.store;
-        let mut digesting = Digesting::default();
         let mut at = 0;
         let mut piece = store.read_at(uri, at, PIECE).await?;
         while !piece.is_empty() {

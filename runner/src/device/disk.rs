@@ -2,11 +2,10 @@
 //! folder under their names.
 
 use crate::link::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
-use md5::Md5;
+use packhorse_core::digest::{Digester, beside};
 use packhorse_core::transfer::peer::Kept;
 use packhorse_core::transfer::{Algorithm, Digest, FileInfo, Span};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -50,6 +49,8 @@ struct State {
 #[derive(Debug)]
 pub struct Disk {
     folder: PathBuf,
+    /// Digests that the codec knows, beside MD5 and SHA-256.
+    beside: Vec<Algorithm>,
     part: SpoolPart,
     /// Notes of writes.
     pub(super) notes: mpsc::UnboundedReceiver<SpoolNote>,
@@ -59,8 +60,9 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the folder, which is created; its pieces go to `shared` under the device's id, or to a spool of its own.
-    pub fn open(folder: &Path, id: &str, shared: Option<&Spool>) -> Result<Self, DiskError> {
+    /// Opens the folder, which is created; its pieces go to `shared` under the device's id, or to a spool of its own. `digests` are
+    /// those that the codec knows.
+    pub fn open(folder: &Path, id: &str, shared: Option<&Spool>, digests: &[Algorithm]) -> Result<Self, DiskError> {
         let own = folder.join(OWN);
         std::fs::create_dir_all(&own).map_err(io("create", &own))?;
         let (part, notes) = match shared {
@@ -73,7 +75,8 @@ impl Disk {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => State::default(),
             Err(error) => return Err(io("read", &path)(error)),
         };
-        Ok(Self { folder: folder.to_owned(), part, notes, state, shelf: HashMap::new(), open: None })
+        let (folder, beside) = (folder.to_owned(), beside(digests));
+        Ok(Self { folder, beside, part, notes, state, shelf: HashMap::new(), open: None })
     }
 
     /// What an earlier life of the device kept.
@@ -110,7 +113,7 @@ impl Disk {
 
     /// Makes the file of its pieces, not yet under its name.
     pub fn assemble(&self, size: u64) -> Result<Assembled, DiskError> {
-        Ok(self.part.assemble(size, &self.making())?)
+        Ok(self.part.assemble(size, &self.making(), &self.beside)?)
     }
 
     /// Gives the finished file its name.
@@ -128,7 +131,7 @@ impl Disk {
 
     /// Size and digests of a file as it is stored now.
     pub fn digest(&self, file: &FileInfo) -> Option<(u64, Vec<Digest>)> {
-        digests(&self.folder.join(name(file))).ok()
+        digests(&self.folder.join(name(file)), &self.beside).ok()
     }
 
     /// Files of the folder that are new or changed since the last look.
@@ -145,7 +148,7 @@ impl Disk {
             if !about.is_file() || self.shelf.get(&path) == Some(&stamp) {
                 continue;
             }
-            if let Ok((size, digests)) = digests(&path) {
+            if let Ok((size, digests)) = digests(&path, &self.beside) {
                 self.shelf.insert(path, stamp);
                 self.open = None;
                 found.push(FileInfo { name, size: Some(size), digests, meta: Vec::new() });
@@ -184,18 +187,18 @@ fn name(file: &FileInfo) -> String {
     digest.map_or_else(|| "file.bin".to_owned(), |digest| format!("{digest}.bin"))
 }
 
-fn digests(path: &Path) -> std::io::Result<(u64, Vec<Digest>)> {
+fn digests(path: &Path, beside: &[Algorithm]) -> std::io::Result<(u64, Vec<Digest>)> {
     let mut file = File::open(path)?;
-    let (mut md5, mut sha256, mut size) = (Md5::new(), Sha256::new(), 0);
+    let algorithms: Vec<Algorithm> =
+        [Algorithm::Md5, Algorithm::Sha256].into_iter().chain(beside.iter().copied()).collect();
+    let (mut digester, mut size) = (Digester::new(&algorithms), 0);
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            let md5 = Digest { algorithm: Algorithm::Md5, value: md5.finalize().to_vec() };
-            return Ok((size, vec![md5, Digest { algorithm: Algorithm::Sha256, value: sha256.finalize().to_vec() }]));
+            return Ok((size, digester.finish()));
         }
-        md5.update(&buffer[..count]);
-        sha256.update(&buffer[..count]);
+        digester.update(&buffer[..count]);
         size += count as u64;
     }
 }

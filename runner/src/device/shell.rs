@@ -68,7 +68,7 @@ impl Device {
         bus: Arc<dyn Bus>,
         notes: mpsc::UnboundedSender<DeviceNote>,
     ) -> Result<Self, DeviceError> {
-        let disk = Disk::open(&options.dir, &options.id, options.spool.as_ref())?;
+        let disk = Disk::open(&options.dir, &options.id, options.spool.as_ref(), &plugin.description().digests)?;
         let session = plugin.open_device(&opening(&options, &plugin))?;
         let channel = Channel::new(Arc::clone(session.routes()), Flow::ToDevice);
         let mut peer = Peer::new(plan(&plugin), Time(0));

@@ -12,7 +12,15 @@ pub fn pushed(file: FileRef, end: End, traffic: Traffic) -> LinkEnd {
     match end {
         End::Transfer(Ending::Good { confirmed, size, digests_by_device }) => {
             let (device_size, device_digests) = (Some(size), digests_by_device);
-            LinkEnd::Good(Box::new(TransferReport { file, confirmed, device_size, device_digests, traffic }))
+            let own_digests = Vec::new();
+            LinkEnd::Good(Box::new(TransferReport {
+                file,
+                confirmed,
+                device_size,
+                device_digests,
+                own_digests,
+                traffic,
+            }))
         }
         end => ended_badly(end, traffic),
     }
@@ -22,8 +30,8 @@ pub fn pushed(file: FileRef, end: End, traffic: Traffic) -> LinkEnd {
 pub fn answered(file: FileRef, end: End, traffic: Traffic) -> LinkEnd {
     let End::Answer(verified) = end else { return ended_badly(end, traffic) };
     let confirmed = if verified.comparison == Comparison::Unknown { Confirmed::Acks } else { Confirmed::DeviceDigest };
-    let (device_size, device_digests) = (verified.size, verified.digests);
-    LinkEnd::Good(Box::new(TransferReport { file, confirmed, device_size, device_digests, traffic }))
+    let (device_size, device_digests, own_digests) = (verified.size, verified.digests, verified.own);
+    LinkEnd::Good(Box::new(TransferReport { file, confirmed, device_size, device_digests, own_digests, traffic }))
 }
 
 /// Any end that is not good.

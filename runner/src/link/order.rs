@@ -16,12 +16,13 @@ use super::{Control, Link};
 use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
+use packhorse_core::digest::beside;
 use packhorse_core::effect::{Layout, Traffic, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
 use packhorse_core::transfer::{
-    self as core, Checkpoint, Direction, Ending, FileInfo, Pairs, ProgressReport, Time, Transfer, Verify,
+    self as core, Checkpoint, Digest, Direction, Ending, FileInfo, Pairs, ProgressReport, Time, Transfer, Verify,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -178,8 +179,11 @@ impl Link {
     }
 
     async fn push(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {
-        let source = Source::open(Arc::clone(&self.contents), &file).await?;
-        let Some(started) = self.start(order, Direction::Push, told(&file, &order.request.meta), None).await? else {
+        let beside = beside(&order.plugin.description().digests);
+        let (source, digests) = Source::open(Arc::clone(&self.contents), &file, &beside).await?;
+        let mut info = told(&file, &order.request.meta);
+        info.digests.extend(digests);
+        let Some(started) = self.start(order, Direction::Push, info, None).await? else {
             return Ok(ended(order, spent));
         };
         let clock = Clock::start();
@@ -198,7 +202,8 @@ impl Link {
         (file_type, name, layout): (String, Option<String>, Layout),
         spent: &mut Traffic,
     ) -> Result<LinkEnd, Failure> {
-        let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join("parts"));
+        let beside = beside(&order.plugin.description().digests);
+        let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join("parts"), beside);
         if order.checkpoint.is_none() && !landing.held().is_empty() {
             // Nothing says which file these bytes are of.
             landing.truncate().await?;
@@ -225,6 +230,7 @@ impl Link {
                     confirmed,
                     device_size: Some(size),
                     device_digests: digests_by_device,
+                    own_digests: Vec::new(),
                     traffic,
                 };
                 Ok(LinkEnd::Good(Box::new(report)))
@@ -273,7 +279,9 @@ impl Link {
     }
 
     async fn verify(&self, order: &mut Order, file: FileRef, spent: &mut Traffic) -> Result<LinkEnd, Failure> {
-        let Some(started) = self.start(order, Direction::Push, told(&file, &order.request.meta), None).await? else {
+        let mut info = told(&file, &order.request.meta);
+        info.digests.extend(self.beside(order, &file).await);
+        let Some(started) = self.start(order, Direction::Push, info, None).await? else {
             return Ok(ended(order, spent));
         };
         if !started.begun.mode.can_query {
@@ -288,6 +296,22 @@ impl Link {
         let traffic = drive.talk.machine.traffic();
         *spent = traffic;
         Ok(in_budget(order, answered(file, end?, traffic)).await)
+    }
+
+    /// What a device may answer that is neither MD5 nor SHA-256. A file that cannot be read, or is another one by now, is asked
+    /// about by what is known of it.
+    async fn beside(&self, order: &Order, file: &FileRef) -> Vec<Digest> {
+        let kinds = beside(&order.plugin.description().digests);
+        if kinds.is_empty() {
+            return Vec::new();
+        }
+        match Source::open(Arc::clone(&self.contents), file, &kinds).await {
+            Ok((_, digests)) => digests,
+            Err(failure) => {
+                tracing::warn!(run = %order.run, %failure, "a device is asked with fewer digests than its codec knows");
+                Vec::new()
+            }
+        }
     }
 
     /// Settles the plan, opens the codec and subscribes; nothing when told to end before that.

@@ -3,7 +3,7 @@
 use super::spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::transfer::{Intervals, Span};
+use packhorse_core::transfer::{Algorithm, Intervals, Span};
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -15,6 +15,8 @@ pub(super) struct Landing {
     notes: mpsc::UnboundedReceiver<SpoolNote>,
     /// The file that is made of the pieces.
     path: PathBuf,
+    /// Digests to compute beside MD5 and SHA-256.
+    beside: Vec<Algorithm>,
     /// Writes whose note has not come yet.
     pending: usize,
     /// Of these, writes from before a truncation: their notes are not told.
@@ -32,11 +34,11 @@ pub(super) enum Woken {
 
 impl Landing {
     /// The landing of the transfer that `name` names; its file is made in `folder`.
-    pub(super) fn new(spool: &Spool, name: &str, folder: &Path) -> Self {
+    pub(super) fn new(spool: &Spool, name: &str, folder: &Path, beside: Vec<Algorithm>) -> Self {
         let (part, notes) = spool.part(name);
         let file: String =
             name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-        Self { part, notes, path: folder.join(file), pending: 0, void: 0, assembling: None, made: None }
+        Self { part, notes, path: folder.join(file), beside, pending: 0, void: 0, assembling: None, made: None }
     }
 
     /// What is durable from before.
@@ -89,7 +91,7 @@ impl Landing {
 
     /// Begins to make the file; [`Woken::Digests`] tells its end.
     pub(super) fn assemble(&mut self, size: u64) {
-        let (part, path) = (self.part.clone(), self.path.clone());
+        let (part, path, beside) = (self.part.clone(), self.path.clone(), self.beside.clone());
         self.assembling = Some(tokio::task::spawn_blocking(move || {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).map_err(|source| SpoolError::Io {
@@ -99,7 +101,7 @@ impl Landing {
                 })?;
             }
             Point::PullAssemble.attempt().map_err(super::spool::failed("assemble", &path))?;
-            let made = part.assemble(size, &path);
+            let made = part.assemble(size, &path, &beside);
             Point::PullAssembled.pass();
             made
         }));

@@ -4,7 +4,7 @@ use crate::blob::{BlobError, Contents, is_stored};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
-use packhorse_core::transfer::Span;
+use packhorse_core::transfer::{Algorithm, Digest, Span};
 use std::sync::Arc;
 
 /// A file that is being sent.
@@ -16,11 +16,16 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Checks that the file is still the one that the run was created with, then gives access to it.
-    pub(super) async fn open(contents: Arc<Contents>, file: &FileRef) -> Result<Self, Failure> {
+    /// Checks that the file is still the one that the run was created with, then gives access to it, and its digests of the kinds
+    /// `beside`.
+    pub(super) async fn open(
+        contents: Arc<Contents>,
+        file: &FileRef,
+        beside: &[Algorithm],
+    ) -> Result<(Self, Vec<Digest>), Failure> {
         // From here on only this very version of a local file is read.
         let uri = contents.pin(&file.uri).await.map_err(|error| unreadable(&error))?;
-        let digests = contents.digest(&uri).await.map_err(|error| unreadable(&error))?;
+        let (digests, beside) = contents.digest_beside(&uri, beside).await.map_err(|error| unreadable(&error))?;
         let same = hex::encode(&digests.sha256) == file.sha256;
         if !same && digests.size == file.size && is_stored(&file.uri) {
             // What a file store holds under a name does not change; what it sends may be damaged on the way.
@@ -34,7 +39,7 @@ impl Source {
             );
             return Err(Failure::new("PH4107", Class::Permanent, message).hint("start a new run for the new file"));
         }
-        Ok(Self { contents, uri, size: file.size })
+        Ok((Self { contents, uri, size: file.size }, beside))
     }
 
     /// The bytes of a span.

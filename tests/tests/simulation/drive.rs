@@ -320,6 +320,7 @@ impl Drive {
             size,
             md5: digest(&stored.md5).try_into().unwrap_or_default(),
             sha256: digest(&stored.sha256).try_into().unwrap_or_default(),
+            beside: Vec::new(),
         };
         if out.ground.is(Mutant::SkipsPullDigest)
             && let Either::Transfer(talk) = &self.talk
@@ -443,7 +444,14 @@ impl Drive {
                 let (md5, sha256) = (hex::encode(&made.md5), hex::encode(&made.sha256));
                 let file = FileRef { uri, name: clean(&name), size: made.size, md5, sha256, meta: Default::default() };
                 let (device_size, device_digests) = (Some(size), digests_by_device);
-                Ok(LinkEnd::Good(Box::new(TransferReport { file, confirmed, device_size, device_digests, traffic })))
+                Ok(LinkEnd::Good(Box::new(TransferReport {
+                    file,
+                    confirmed,
+                    device_size,
+                    device_digests,
+                    own_digests: Vec::new(),
+                    traffic,
+                })))
             }
             End::Transfer(Ending::Failed(failure)) if self.made.is_some() => {
                 disk.truncate();

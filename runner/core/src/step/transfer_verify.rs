@@ -112,16 +112,18 @@ fn same(report: &TransferReport, verify: &Verify) -> Result<bool, Failure> {
     if report.device_digests.is_empty() {
         return Ok(false);
     }
-    let known = [(Algorithm::Md5, &ours.md5), (Algorithm::Sha256, &ours.sha256)];
-    let told: Vec<bool> = known
-        .iter()
-        .filter_map(|(algorithm, digest)| {
-            read::digest(&report.device_digests, *algorithm).map(|theirs| theirs == **digest)
-        })
-        .collect();
+    let known = [(Algorithm::Md5, &ours.md5), (Algorithm::Sha256, &ours.sha256)].into_iter().filter_map(
+        |(algorithm, digest)| read::digest(&report.device_digests, algorithm).map(|theirs| theirs == *digest),
+    );
+    let others = report.own_digests.iter().filter(|own| !matches!(own.algorithm, Algorithm::Md5 | Algorithm::Sha256));
+    let others = others.filter_map(|own| {
+        let theirs = report.device_digests.iter().find(|theirs| theirs.algorithm == own.algorithm)?;
+        Some(theirs.value == own.value)
+    });
+    let told: Vec<bool> = known.chain(others).collect();
     if told.is_empty() {
         let message = format!(
-            "transfer.verify: {} tells only digests that cannot be compared with MD5 or SHA-256",
+            "transfer.verify: {} tells only digests that its codec does not declare: ours are not known",
             verify.device.0
         );
         return Err(Failure::new(codes::NOT_COMPARABLE, Class::Permanent, message));

@@ -24,6 +24,8 @@ pub struct Verified {
     pub digests: Vec<Digest>,
     /// What it says of the file itself, where it said so. Weaker than a digest.
     pub verdict: Option<Verdict>,
+    /// Ours, with which they were compared.
+    pub own: Vec<Digest>,
     /// How its answer compares with the plan's file.
     pub comparison: Comparison,
 }
@@ -289,7 +291,8 @@ impl Verify {
 
     fn judge(&self, finish: Finish) -> Verified {
         let comparison = self.compare(&finish);
-        Verified { size: finish.size, digests: finish.digests, verdict: self.verdict, comparison }
+        let own = self.file.digests.clone();
+        Verified { size: finish.size, digests: finish.digests, verdict: self.verdict, own, comparison }
     }
 }
 

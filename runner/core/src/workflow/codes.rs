@@ -65,7 +65,7 @@ codes! {
     OUTPUT_TOO_LONG = "PH0403": "A value is longer than an output can be (64 KiB): use a file.",
     PUSH_DIFFERS = "PH0411": "After a push the device told another digest than that of the file.",
     VERIFY_DIFFERS = "PH0412": "The device holds another file than it should, or none.",
-    NOT_COMPARABLE = "PH0413": "The device told only digests that cannot be compared with MD5 or SHA-256.",
+    NOT_COMPARABLE = "PH0413": "The device told only digests that its codec does not declare, so that ours are not known.",
     CHECKSUM_DIFFERS = "PH0421": "A file does not have the digest or the size that it should have.",
     ASSERT_FAILED = "PH0431": "The condition of an `assert` does not hold.",
     FAILED_BY_WORKFLOW = "PH0441": "The workflow itself ended the run, by `fail`.",

@@ -4,6 +4,7 @@ use super::index::Extent;
 use super::writer::{io, path};
 use super::{SpoolError, record};
 use md5::Md5;
+use packhorse_core::digest::Digester;
 use packhorse_core::transfer::{Algorithm, Digest};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -21,19 +22,27 @@ pub struct Assembled {
     pub md5: [u8; 16],
     /// SHA-256 of the bytes.
     pub sha256: [u8; 32],
+    /// What the codec wanted beside them.
+    pub beside: Vec<Digest>,
 }
 
 impl Assembled {
-    /// Both digests in the words of transfers.
+    /// All digests in the words of transfers.
     pub fn digests(&self) -> Vec<Digest> {
         let md5 = Digest { algorithm: Algorithm::Md5, value: self.md5.to_vec() };
-        vec![md5, Digest { algorithm: Algorithm::Sha256, value: self.sha256.to_vec() }]
+        let sha256 = Digest { algorithm: Algorithm::Sha256, value: self.sha256.to_vec() };
+        [md5, sha256].into_iter().chain(self.beside.iter().cloned()).collect()
     }
 }
 
 /// Copies `[0, size)` from the extents to `to`. Each extent's bytes are read at their place.
-pub(super) fn assemble(folder: &Path, extents: &[Extent], size: u64, to: &Path) -> Result<Assembled, SpoolError> {
-    let mut sink = Sink::create(to)?;
+pub(super) fn assemble(
+    folder: &Path,
+    extents: &[Extent],
+    size: u64,
+    (to, beside): (&Path, &[Algorithm]),
+) -> Result<Assembled, SpoolError> {
+    let mut sink = Sink::create(to, beside)?;
     let mut segments: HashMap<u64, File> = HashMap::new();
     let mut at = 0_u64;
     let mut buffer = Vec::new();
@@ -61,23 +70,27 @@ struct Sink {
     file: BufWriter<File>,
     md5: Md5,
     sha256: Sha256,
+    beside: Digester,
 }
 
 impl Sink {
-    fn create(to: &Path) -> Result<Self, SpoolError> {
+    fn create(to: &Path, beside: &[Algorithm]) -> Result<Self, SpoolError> {
         let file = File::create(to).map_err(io("create", to))?;
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), md5: Md5::new(), sha256: Sha256::new() })
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(Self { file, md5: Md5::new(), sha256: Sha256::new(), beside: Digester::new(beside) })
     }
 
     fn write(&mut self, bytes: &[u8], to: &Path) -> Result<(), SpoolError> {
         self.md5.update(bytes);
         self.sha256.update(bytes);
+        self.beside.update(bytes);
         self.file.write_all(bytes).map_err(io("write", to))
     }
 
     fn finish(self, size: u64, to: &Path) -> Result<Assembled, SpoolError> {
         let file = self.file.into_inner().map_err(|error| io("write", to)(error.into_error()))?;
         file.sync_all().map_err(io("sync", to))?;
-        Ok(Assembled { size, md5: self.md5.finalize().into(), sha256: self.sha256.finalize().into() })
+        let (md5, sha256) = (self.md5.finalize().into(), self.sha256.finalize().into());
+        Ok(Assembled { size, md5, sha256, beside: self.beside.finish() })
     }
 }

@@ -14,7 +14,7 @@ mod record;
 mod writer;
 
 use index::Index;
-use packhorse_core::transfer::{Intervals, Span};
+use packhorse_core::transfer::{Algorithm, Intervals, Span};
 use record::{Key, Kind};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -124,10 +124,11 @@ impl SpoolPart {
         lock(&self.spool.index).held(self.key)
     }
 
-    /// Writes the first `size` bytes to `to` (fsynced) and computes their digests on the way. Blocks on the disk.
-    pub fn assemble(&self, size: u64, to: &Path) -> Result<Assembled, SpoolError> {
+    /// Writes the first `size` bytes to `to` (fsynced) and computes their digests on the way: MD5, SHA-256 and those `beside`. Blocks
+    /// on the disk.
+    pub fn assemble(&self, size: u64, to: &Path, beside: &[Algorithm]) -> Result<Assembled, SpoolError> {
         let extents = lock(&self.spool.index).extents(self.key);
-        assemble::assemble(&self.spool.folder, &extents, size, to)
+        assemble::assemble(&self.spool.folder, &extents, size, (to, beside))
     }
 
     async fn mark(&self, kind: Kind) -> Result<(), SpoolError> {
@@ -181,7 +182,7 @@ mod tests {
         }
         wait(&mut notes, gaps.len()).await;
         let to = folder.path().join("out");
-        let made = part.assemble(bytes.len() as u64, &to).unwrap();
+        let made = part.assemble(bytes.len() as u64, &to, &[]).unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), bytes);
         assert_eq!(made.size, bytes.len() as u64);
     }
@@ -202,7 +203,7 @@ mod tests {
         let spool = Spool::open(folder.path()).unwrap();
         let (part, _notes) = spool.part("t");
         assert_eq!(part.held().covered(), 100);
-        assert!(matches!(part.assemble(200, &folder.path().join("o")), Err(SpoolError::Hole { offset: 100 })));
+        assert!(matches!(part.assemble(200, &folder.path().join("o"), &[]), Err(SpoolError::Hole { offset: 100 })));
     }
 
     #[tokio::test]

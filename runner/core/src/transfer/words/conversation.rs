@@ -55,15 +55,15 @@ pub enum Algorithm {
     Crc16Arc,
     /// CRC-32/ISO-HDLC.
     Crc32,
-    /// CRC-64/ECMA-182.
+    /// CRC-64/XZ: the polynomial of ECMA-182, reflected.
     Crc64Ecma,
     /// MurmurHash3 x86 32-bit.
     Murmur3X8632,
-    /// MurmurHash3 x64 128-bit.
+    /// MurmurHash3 x64 128-bit: the second half above the first.
     Murmur3X64128,
 }
 
-/// Raw bytes in the order in which the algorithm defines them.
+/// Raw bytes in the order in which the algorithm defines them; numbers (CRC, Murmur) with the most significant byte first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// How it was computed.
