@@ -196,6 +196,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH5012", "the device's file became another one too often", "pull it when the device does not write to it"),
     ("PH5013", "packet after packet arrives damaged or cannot be read", "look at the link, or at the codec's version"),
     (
+        "PH5014",
+        "the device asks for larger pieces than one packet can carry",
+        "set its chunk size to what the message names, or raise what bounds it: codec, message_limit, or the broker",
+    ),
+    (
         "PH5040",
         "the traffic budget of a day or month with a device is spent",
         "it goes on by itself when the next one begins (UTC); a new run may have a larger budget",

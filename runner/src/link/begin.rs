@@ -3,7 +3,7 @@
 use super::channel::Channel;
 use super::codec::{Codec, refused};
 use super::order::Kept;
-use super::settle::{packet, settle};
+use super::settle::{packet, piece_limit, settle};
 use crate::plugin::Plugin;
 use packhorse_core::effect::{TransferRequest, TransferTask};
 use packhorse_core::failure::{Class, Failure};
@@ -67,6 +67,7 @@ pub fn begin(beginning: Beginning<'_>) -> Result<Begun, Failure> {
     let packet_size = checkpoint.as_ref().filter(|_| mode.grid).map_or(settled.packet_size, |kept| kept.packet_size);
     let mut plan = Plan::new(mode.clone(), request.device.clone(), file.clone());
     (plan.packet_size, plan.window, plan.epoch) = (packet_size, settled.window, epoch);
+    plan.piece_limit = piece_limit(request, &mode, topic, beginning.broker);
     (plan.rate, plan.seed) = (request.rate, u64::from(epoch));
     let opening = Opening {
         direction,

@@ -36,7 +36,7 @@ pub use machine::{Machine, Wish};
 pub use order::{Kept, LinkEnd, LinkNote, Order};
 pub use outside::{Meter, NoMeter, PlainShelf, Pulled, Shelf};
 pub use rejects::Rejected;
-pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, settle, still_fits};
+pub use settle::{MESSAGE_LIMIT, Settled, packet, payload, piece_limit, settle, still_fits};
 pub use spool::{Assembled, Spool, SpoolError, SpoolNote, SpoolPart};
 pub use talk::{End, Next, Talk};
 pub use turns::session_epoch;

@@ -2,7 +2,7 @@
 
 use packhorse_core::effect::TransferRequest;
 use packhorse_core::failure::{Class, Failure};
-use packhorse_core::transfer::{Mode, Order};
+use packhorse_core::transfer::{Mode, Order, PieceLimit};
 
 /// Upper bound of an MQTT payload where the workflow sets none, in bytes.
 pub const MESSAGE_LIMIT: u32 = 1024;
@@ -41,6 +41,23 @@ pub fn settle(request: &TransferRequest, mode: &Mode, topic: usize, broker: Opti
     Ok(Settled { packet_size, window: window(request, mode)?, message_limit })
 }
 
+/// What bounds the pieces that a device may ask for: the broker, and `message_limit` where the workflow sets it. A device that
+/// chooses its own sizes is not bound by the limit that nobody set.
+pub fn piece_limit(request: &TransferRequest, mode: &Mode, topic: usize, broker: Option<u32>) -> Option<PieceLimit> {
+    let around = PUBLISH_OVERHEAD.saturating_add(u32::try_from(topic).unwrap_or(u32::MAX));
+    let broker = broker.map(|packet| (packet.saturating_sub(around), "the broker's maximum packet size"));
+    let asked = request.message_limit.map(|limit| (limit, "message_limit"));
+    let (payload, by) = [broker, asked].into_iter().flatten().min_by_key(|(payload, _)| *payload)?;
+    Some(PieceLimit { bytes: fitting(mode, payload), by })
+}
+
+/// Bytes of file in a payload of at most `limit`, whatever the alignment.
+fn fitting(mode: &Mode, limit: u32) -> u32 {
+    let room = u64::from(limit.saturating_sub(mode.overhead_fixed));
+    let fits = room * 1000 / u64::from(mode.overhead_per_mille.max(1000));
+    u32::try_from(fits).unwrap_or(u32::MAX)
+}
+
 /// Bytes of the whole MQTT packet that carries `piece` bytes of file, at most.
 pub fn packet(mode: &Mode, piece: u32, topic: usize) -> u64 {
     payload(mode, piece) + u64::from(PUBLISH_OVERHEAD) + topic as u64
@@ -67,9 +84,7 @@ fn packet_size(request: &TransferRequest, mode: &Mode, limit: u32) -> Result<u32
     if let Some(size) = request.packet_size {
         return check_size(size, mode, align, limit);
     }
-    let room = u64::from(limit.saturating_sub(mode.overhead_fixed));
-    let fits = room * 1000 / u64::from(mode.overhead_per_mille.max(1000));
-    let most = u32::try_from(fits).unwrap_or(u32::MAX).min(mode.packet_max) / align * align;
+    let most = fitting(mode, limit).min(mode.packet_max) / align * align;
     if most == 0 || most < mode.packet_min {
         let least = payload(mode, mode.packet_min);
         let words = format!("the codec's smallest packet makes a message of {least} bytes, above the limit of {limit}");
@@ -192,5 +207,18 @@ mod tests {
         let settled = settle(&request(), &mode(), 20, Some(600)).unwrap();
         assert_eq!(settled.message_limit, 565);
         assert!(payload(&mode(), settled.packet_size) <= 565);
+    }
+    #[test]
+    fn pieces_that_devices_ask_for_are_bound_by_broker_and_message_limit() {
+        let limit = |asked, broker| {
+            let request = TransferRequest { message_limit: asked, ..request() };
+            piece_limit(&request, &mode(), 20, broker)
+        };
+        assert_eq!(limit(None, None), None);
+        let by_broker = limit(None, Some(2000)).unwrap();
+        assert!(packet(&mode(), by_broker.bytes, 20) <= 2000 && packet(&mode(), by_broker.bytes + 1, 20) > 2000);
+        assert!(by_broker.by.contains("broker"), "{by_broker:?}");
+        assert_eq!(limit(Some(1000), Some(2000)).unwrap().by, "message_limit");
+        assert_eq!(limit(Some(3000), Some(2000)), Some(by_broker));
     }
 }

@@ -77,7 +77,10 @@ impl Upload {
         let tag = requests.note(&id, "");
         self.opening = Some(id);
         let digests = fic.map(|fic| Digest::new(Algorithm::Crc64Ecma, fic.to_be_bytes())).into_iter().collect();
-        let resume_key = message.text("initUid").map_or_else(|| name.clone(), |uid| uid.into_owned());
+        // A device that appends goes on with an upload of this name under whatever id.
+        let appends = message.text("conflictStrategy").is_some_and(|strategy| strategy == "append");
+        let uid = message.text("initUid").filter(|_| !appends);
+        let resume_key = uid.map_or_else(|| name.clone(), |uid| uid.into_owned());
         let file = File { name, size, digests, meta: Vec::new() };
         out.push(Event::StartUpload(StartUpload { tag, file, resume_key }));
         Ok(())

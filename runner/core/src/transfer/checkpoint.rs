@@ -33,6 +33,9 @@ pub struct Checkpoint {
     /// Names the upload of a device-push.
     #[serde(default)]
     pub upload_id: String,
+    /// By what the device names its upload, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resume_key: String,
     /// The accounts.
     pub traffic: Traffic,
 }

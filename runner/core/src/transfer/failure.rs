@@ -31,6 +31,8 @@ pub mod code {
     pub const KEEPS_CHANGING: &str = "PH5012";
     /// Packet after packet arrives damaged, or cannot be read.
     pub const DAMAGED: &str = "PH5013";
+    /// The device asks for larger pieces than one packet can carry.
+    pub const PIECE_TOO_LARGE: &str = "PH5014";
     /// The traffic budget is spent.
     pub const TRAFFIC_BUDGET: &str = "PH5040";
 }

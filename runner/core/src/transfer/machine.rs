@@ -247,6 +247,7 @@ impl Transfer {
             name: String::new(),
             digests: Vec::new(),
             upload_id: String::new(),
+            resume_key: String::new(),
             traffic: self.line.traffic,
         };
         self.role.fill(&mut checkpoint);

@@ -40,7 +40,7 @@ pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint};
 pub use failure::code;
 pub use intervals::Intervals;
 pub use machine::Transfer;
-pub use plan::{Plan, TransferError};
+pub use plan::{PieceLimit, Plan, TransferError};
 pub use progress::*;
 pub use routes::*;
 pub use time::{Micros, Time};

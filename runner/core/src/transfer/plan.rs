@@ -15,6 +15,8 @@ pub struct Plan {
     pub file: FileInfo,
     /// Bytes of file in one packet. Where the mode has a grid, a checkpoint's own size wins.
     pub packet_size: u32,
+    /// The largest piece that can travel in one packet, where something allows less than the mode's `packet_max`.
+    pub piece_limit: Option<PieceLimit>,
     /// Packets in flight; cut to the mode's largest, and to 1 where the device only appends.
     pub window: u16,
     /// Grows with every start and resumption.
@@ -35,6 +37,15 @@ pub struct Plan {
     pub file_max: u64,
 }
 
+/// What bounds the pieces that a device may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PieceLimit {
+    /// Of file, in one packet.
+    pub bytes: u32,
+    /// Who says so, as the subject of a sentence.
+    pub by: &'static str,
+}
+
 impl Plan {
     /// A plan with the usual limits: 30 s of silence, 16 requests past the end, 32 for one range, files up to 16 GiB.
     pub fn new(mode: Mode, device: impl Into<String>, file: FileInfo) -> Self {
@@ -44,6 +55,7 @@ impl Plan {
             device: device.into(),
             file,
             packet_size,
+            piece_limit: None,
             window,
             epoch: 1,
             rate: None,
@@ -115,6 +127,13 @@ impl Plan {
             return 1;
         }
         usize::from(self.window.min(self.mode.window_max.max(1)).max(1))
+    }
+
+    /// The largest piece that one packet can carry.
+    pub(super) fn largest_piece(&self) -> PieceLimit {
+        let most = if self.mode.packet_max == 0 { u32::MAX } else { self.mode.packet_max };
+        let codec = PieceLimit { bytes: most, by: "its codec" };
+        self.piece_limit.filter(|limit| limit.bytes < most).unwrap_or(codec)
     }
 
     /// The largest file that may travel: the device's limit and ours; 0 in the mode says nothing.

@@ -10,13 +10,14 @@ use super::checkpoint::Checkpoint;
 use super::failure::{bad_digest, code, verdict_failure};
 use super::intervals::Intervals;
 use super::line::{BACKOFF_CAP, Line};
-use super::plan::Plan;
+use super::plan::{PieceLimit, Plan};
 use super::progress::{WaitReason, Waiting, grouped};
 use super::time::{Micros, Time};
 use super::timers::Timer;
 use super::verify::{Comparison, compare};
 use super::words::{
-    Acks, Command, Digest, Event, FileInfo, Finish, Offer, Outcome, Phase, Replies, Span, Tag, Verdict, Want,
+    Acks, Command, Digest, Event, FileInfo, Finish, Hello, Offer, Outcome, Phase, Replies, Span, Tag, Text, Verdict,
+    Want,
 };
 
 /// An announcement that nobody reacts to is repeated after this.
@@ -47,7 +48,7 @@ pub(super) struct Serve {
     file: FileInfo,
     size: u64,
     packet: u64,
-    packet_max: u64,
+    piece: PieceLimit,
     once: bool,
     acks: Acks,
     /// Several requests may be open at once, so that the next one does not tell which answers arrived: what it tells is good
@@ -70,6 +71,8 @@ pub(super) struct Serve {
     last_offer: Time,
     /// When it last said something that is of this session.
     last_event: Time,
+    /// Title and version that it last said it runs.
+    runs: Option<(String, String)>,
     everything: bool,
     outcomes: Vec<Outcome>,
     /// Verdicts that belong to an earlier attempt.
@@ -80,12 +83,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn new(plan: &Plan, checkpoint: Option<&Checkpoint>, line: &mut Line, now: Time) -> Self {
-        let most = if plan.mode.packet_max == 0 { u32::MAX } else { plan.mode.packet_max };
         let mut serve = Self {
             file: plan.file.clone(),
             size: plan.file.size.unwrap_or(0),
-            packet: u64::from(plan.packet_size),
-            packet_max: u64::from(most),
+            packet: u64::from(plan.packet_size.min(plan.largest_piece().bytes)),
+            piece: plan.largest_piece(),
             once: plan.mode.replies == Replies::Once,
             acks: plan.mode.acks,
             guesses: plan.mode.acks == Acks::NextRequest && plan.mode.window_max > 1,
@@ -103,6 +105,7 @@ impl Serve {
             reacted: false,
             last_offer: now,
             last_event: now,
+            runs: None,
             everything: false,
             outcomes: Vec::new(),
             stale: 0,
@@ -119,15 +122,12 @@ impl Serve {
     }
 
     pub(super) fn handle(&mut self, event: Event, line: &mut Line, now: Time) {
+        let quiet = now.since(self.last_event);
         self.last_event = now;
         match event {
             Event::Want(want) => self.want(want, line, now),
             Event::AskOffer(tag) => self.offer(tag, line, now),
-            Event::Hello(_) => {
-                if now.since(self.last_offer) >= OFFER_AGAIN {
-                    self.offer(0, line, now);
-                }
-            }
+            Event::Hello(hello) => self.greeted(hello, quiet, line, now),
             Event::Ack(span) => self.acked(span, line),
             Event::AckThrough(offset) => self.acked(Span::new(0, offset), line),
             Event::Missing(span) => self.missing(span, line, now),
@@ -144,6 +144,33 @@ impl Serve {
             }
             Event::Cancel(_) | Event::Pause(_) => {}
         }
+    }
+
+    /// One that runs what is pushed has it. One that is in the middle of a download is not told of it again: clients begin anew at
+    /// an announcement that they did not ask for. Who was silent, or runs another version than it said before, may have restarted.
+    fn greeted(&mut self, hello: Hello, quiet: Micros, line: &mut Line, now: Time) {
+        let runs_it = self.is_pushed(&hello);
+        let said = Some((hello.title, hello.version));
+        let another = self.runs.is_some() && self.runs != said;
+        self.runs = said;
+        if runs_it {
+            if !self.confirms {
+                self.outcomes.push(Outcome { verdict: Verdict::Good, text: Text::default() });
+            }
+            return;
+        }
+        let busy = self.reacted && !another && quiet < line.silence();
+        if !busy && now.since(self.last_offer) >= OFFER_AGAIN {
+            self.offer(0, line, now);
+        }
+    }
+
+    /// By version, and by title where both ends tell one.
+    fn is_pushed(&self, hello: &Hello) -> bool {
+        let meta = |key: &str| self.file.meta.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value);
+        let (title, version) = (meta("title"), meta("version"));
+        let same_title = title.is_empty() || hello.title.is_empty() || title == hello.title;
+        !version.is_empty() && version == hello.version && same_title
     }
 
     fn want(&mut self, want: Want, line: &mut Line, now: Time) {
@@ -176,8 +203,24 @@ impl Serve {
             line.implausible(format!("asked for more than {QUEUE_MOST} ranges at once"));
             return;
         }
-        let limit = if want.limit == 0 { self.packet } else { u64::from(want.limit).min(self.packet_max) };
+        let limit = if want.limit == 0 { self.packet } else { u64::from(want.limit) };
+        if limit.min(span.len()) > u64::from(self.piece.bytes) {
+            self.too_large(limit.min(span.len()), line);
+            return;
+        }
         self.queue.push_back(Request { tag: want.tag, span, limit });
+    }
+
+    /// In several packets it would be answered more often than it was asked, which ruins the file of a device that appends.
+    fn too_large(&self, asked: u64, line: &mut Line) {
+        let PieceLimit { bytes, by } = self.piece;
+        let message = format!(
+            "{} asks for {asked} bytes in one packet, and {by} allows pieces of at most {bytes} bytes",
+            line.device
+        );
+        let failure = TransferFailure::permanent(code::PIECE_TOO_LARGE, message)
+            .hint("set the device's chunk size to that or less, or raise the limit");
+        line.fail(failure);
     }
 
     /// The same request again while it is being answered, or right after, is one that the network doubled.

@@ -199,7 +199,7 @@ impl Receive {
             self.learn_size(size, line);
             return;
         }
-        if self.differs(&start.file) && !self.begin_anew(line, now) {
+        if self.differs(&start.file, &start.resume_key) && !self.begin_anew(line, now) {
             return;
         }
         if let Some(size) = start.file.size {
@@ -210,6 +210,9 @@ impl Receive {
         }
         if !start.file.name.is_empty() {
             self.name = start.file.name;
+        }
+        if !start.resume_key.is_empty() {
+            self.resume_key = start.resume_key;
         }
         self.stop_hunting();
         self.begun = true;
@@ -239,15 +242,17 @@ impl Receive {
         true
     }
 
-    /// Whether this is another file than the one that we have bytes of.
-    fn differs(&self, file: &FileInfo) -> bool {
+    /// Whether this is another file than the one that we have bytes of. Where no digest tells, its name does, and by what key the
+    /// device names the upload.
+    fn differs(&self, file: &FileInfo, resume_key: &str) -> bool {
         let size = file.size.zip(self.size).is_some_and(|(new, known)| new != known)
             || file.size.is_some_and(|size| self.taken.end() > size);
         let shared = |digest: &Digest| self.told.iter().find(|told| told.algorithm == digest.algorithm);
         let compared: Vec<bool> =
             file.digests.iter().filter_map(|digest| Some(shared(digest)?.value != digest.value)).collect();
-        let name = compared.is_empty() && !file.name.is_empty() && !self.name.is_empty() && file.name != self.name;
-        size || name || compared.contains(&true)
+        let other = |new: &str, known: &str| !new.is_empty() && !known.is_empty() && new != known;
+        let named = other(&file.name, &self.name) || other(resume_key, &self.resume_key);
+        size || (compared.is_empty() && named) || compared.contains(&true)
     }
 
     /// Throws away what came of the other file; false where the new one is not wanted.
@@ -269,6 +274,7 @@ impl Receive {
         (self.size, self.nothing_from, self.closed) = (None, None, false);
         self.name.clear();
         self.told.clear();
+        self.resume_key.clear();
         self.done.clear();
         self.taken.clear();
         self.asked.clear();

@@ -44,6 +44,8 @@ pub(super) struct Receive {
     /// Of what is in the spool, once it is whole.
     own: Vec<Digest>,
     upload_id: String,
+    /// By what the device names its upload; empty where its protocol does not.
+    resume_key: String,
     /// Durable.
     done: Intervals,
     /// Durable, or handed out to be written.
@@ -92,6 +94,7 @@ impl Receive {
             told: checkpoint.map(|checkpoint| checkpoint.digests.clone()).unwrap_or_default(),
             own: Vec::new(),
             upload_id: upload_id.unwrap_or_else(|| format!("{:08x}{:08x}", scatter(plan.seed), plan.epoch)),
+            resume_key: checkpoint.map(|checkpoint| checkpoint.resume_key.clone()).unwrap_or_default(),
             taken: done.clone(),
             asked: done.clone(),
             done,
@@ -257,6 +260,7 @@ impl Receive {
         checkpoint.name.clone_from(&self.name);
         checkpoint.digests.clone_from(&self.told);
         checkpoint.upload_id.clone_from(&self.upload_id);
+        checkpoint.resume_key.clone_from(&self.resume_key);
     }
 }
 

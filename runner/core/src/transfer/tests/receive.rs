@@ -311,3 +311,23 @@ fn a_device_without_the_file_says_so() {
     assert_eq!(rig.failure().code, code::REFUSED);
     assert!(rig.failure().message.contains("no such file"));
 }
+
+#[test]
+fn a_device_that_names_its_upload_by_another_key_sends_another_file() {
+    let named = |key: &str, digests: Vec<Digest>| {
+        let file = FileInfo { name: "log".to_owned(), size: None, digests, meta: Vec::new() };
+        Event::StartUpload(StartUpload { tag: 1, file, resume_key: key.to_owned() })
+    };
+    for (digests, second, anew) in
+        [(vec![], "two", true), (vec![], "one", false), (vec![], "", false), (vec![digest(b"same")], "two", false)]
+    {
+        let mut rig = rig(Driver::DevicePush, |_| {});
+        rig.hear([named("one", digests.clone())]);
+        rig.hear([Event::Data(Data { tag: 1, offset: 0, bytes: vec![1; 640], sum: Sum::Good, last: false })]);
+        rig.transfer.handle_durable(&[Span::new(0, 640)], rig.now);
+        let kept = rig.transfer.checkpoint();
+        assert_eq!(kept.resume_key, "one");
+        rig.hear([named(second, digests)]);
+        assert_eq!(rig.transfer.progress(rig.now).done == 0, anew, "{second}");
+    }
+}

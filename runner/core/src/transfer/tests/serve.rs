@@ -122,3 +122,66 @@ fn floods_of_requests_are_bounded() {
     assert!(rig.transfer.progress(rig.now).in_flight <= 1_024);
     assert!(rig.transfer.progress(rig.now).faults.implausible > 3_000);
 }
+
+#[test]
+fn a_piece_that_no_packet_can_carry_ends_it_and_names_both_numbers() {
+    for (limit, words) in
+        [(None, "its codec allows pieces of at most 1000"), (Some(900), "the broker allows pieces of at most 900")]
+    {
+        let mut rig = rig(10_000, |plan| {
+            plan.mode.packet_max = 1_000;
+            plan.piece_limit = limit.map(|bytes| PieceLimit { bytes, by: "the broker" });
+        });
+        rig.drain();
+        let asks = |start, limit| Event::Want(Want { tag: 1, span: Span::new(start, start + 4_096), limit });
+        assert_eq!(pieces(&rig.hear([asks(9_990, 4_096)])), [(9_990, 10_000)], "the file ends before the limit");
+        rig.hear([asks(0, 4_096)]);
+        assert_eq!(rig.failure().code, code::PIECE_TOO_LARGE);
+        let message = &rig.failure().message;
+        assert!(message.contains("asks for 4096 bytes") && message.contains(words), "{message}");
+    }
+}
+
+fn hello(title: &str, version: &str) -> Event {
+    Event::Hello(Hello { tag: 0, title: title.to_owned(), version: version.to_owned(), meta: Vec::new() })
+}
+
+fn versioned(confirms: bool) -> Rig {
+    let mut rig = rig(1_280, |plan| {
+        plan.file.meta = vec![("title".to_owned(), "Pump".to_owned()), ("version".to_owned(), "2.0".to_owned())];
+        plan.mode.confirms = confirms;
+    });
+    rig.drain();
+    rig
+}
+
+#[test]
+fn a_greeting_in_the_middle_of_a_download_is_no_reason_to_announce_anew() {
+    let mut rig = versioned(true);
+    assert_eq!(said(&rig.hear([hello("Pump", "1.0")])), [], "it was told just now");
+    rig.wait(1_900);
+    rig.hear([want(1, 0, 640)]);
+    rig.wait(3_000);
+    assert_eq!(said(&rig.hear([hello("Pump", "1.0")])), []);
+    assert_eq!(said(&rig.hear([hello("Pump", "1.1")])), [CommandKind::Offer], "it runs another one: it restarted");
+    rig.hear([want(1, 0, 640)]);
+    rig.wait(29_000);
+    assert_eq!(said(&rig.hear([hello("Pump", "1.1")])), []);
+}
+
+#[test]
+fn a_device_that_runs_what_is_pushed_has_it_where_its_protocol_has_no_other_word() {
+    for (title, version, good) in
+        [("Pump", "2.0", true), ("", "2.0", true), ("Valve", "2.0", false), ("Pump", "1.0", false), ("Pump", "", false)]
+    {
+        let mut rig = versioned(false);
+        rig.hear([want(1, 0, 640), hello(title, version)]);
+        assert_eq!(rig.ending.is_some(), good, "{title} {version}");
+        if good {
+            assert_eq!(rig.confirmed(), Confirmed::DeviceVerdict);
+        }
+    }
+    let mut rig = versioned(true);
+    rig.hear([want(1, 0, 640), hello("Pump", "2.0")]);
+    assert_eq!(rig.ending, None, "this protocol says itself how it ended");
+}

@@ -118,6 +118,7 @@ mod tests {
             name: String::new(),
             digests: md5.into_iter().map(digest).collect(),
             upload_id: String::new(),
+            resume_key: String::new(),
             traffic: Traffic::default(),
         }
     }
