@@ -13,14 +13,16 @@
 //! ```
 //!
 //! `packhorse plugin test` runs the same vectors on the built component. `run.rs` plays a file of them, `words.rs` is their spelling,
-//! `hostile.rs` makes the bytes.
+//! `hostile.rs` makes the bytes, `time.rs` is the native half of `packhorse plugin bench`.
 
 mod hostile;
 mod run;
+mod time;
 mod words;
 
 pub use hostile::{Hostile, hostile, mangled};
 pub use run::{vectors, vectors_platform_only};
+pub use time::time;
 
 use crate::private::{DeviceSlot, PlatformSlot, device, platform};
 use crate::session::{Device, Platform};

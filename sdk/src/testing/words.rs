@@ -18,14 +18,19 @@ pub(super) struct Vectors {
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
     pub(super) name: String,
+    #[serde(default)]
     pub(super) side: Side,
     pub(super) open: Open,
+    /// Words with which `open` must refuse.
+    pub(super) refused: Option<String>,
+    #[serde(default)]
     pub(super) steps: Vec<Step>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Side {
+    #[default]
     Platform,
     Device,
 }

@@ -1,0 +1,5 @@
+//! The native half of `packhorse plugin bench`.
+
+fn main() {
+    packhorse_codec::testing::time::<{{crate}}::ThisPlatform>();
+}
