@@ -1,5 +1,7 @@
-//! Builds the two reference codecs for `wasm32-unknown-unknown`, so that they travel inside the program.
+//! Builds the two reference codecs for `wasm32-unknown-unknown`, so that they travel inside the program, and gathers what
+//! `packhorse plugin new` writes: the contract, the SDKs for Rust and C, and the first codec in either language.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -15,6 +17,8 @@ fn main() {
     for codec in CODECS {
         println!("cargo:rerun-if-changed={}", root.join("plugins").join(codec).display());
     }
+    embed(&root.join("sdk"), &root.join("Cargo.toml"), &out);
+    println!("cargo:rerun-if-changed={}", root.join("Cargo.toml").display());
     let mut built = cargo(root, &out);
     if !built.status.success() && String::from_utf8_lossy(&built.stderr).contains("can't find crate for `core`") {
         add_target(root);
@@ -30,6 +34,73 @@ fn main() {
         let from = out.join("codecs").join(TARGET).join("release").join(&file);
         std::fs::copy(&from, out.join(&file)).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
     }
+}
+
+/// Writes `kit_files.rs`: for each folder of the kit a list of names and texts.
+fn embed(sdk: &Path, workspace: &Path, out: &Path) {
+    let manifest = out.join("sdk-Cargo.toml");
+    std::fs::write(&manifest, standalone(&sdk.join("Cargo.toml"), workspace)).expect("OUT_DIR can be written");
+    let mut crate_files = vec![("Cargo.toml".to_owned(), manifest)];
+    for part in ["README.md", "src", "wit/codec.wit"] {
+        crate_files.extend(files(sdk, Path::new(part)));
+    }
+    let sets = [
+        ("RUST_SDK", crate_files),
+        ("RUST", files(&sdk.join("templates/rust"), Path::new(""))),
+        ("C_SDK", files(&sdk.join("c"), Path::new(""))),
+        ("C", files(&sdk.join("templates/c"), Path::new(""))),
+        ("BOTH", files(&sdk.join("templates/both"), Path::new(""))),
+    ];
+    let mut text = String::new();
+    for (name, mut files) in sets {
+        files.sort();
+        writeln!(text, "pub(super) static {name}: &[(&str, &str)] = &[").expect("a string takes everything");
+        for (path, source) in files {
+            writeln!(text, "    ({path:?}, include_str!({:?})),", source.display().to_string()).expect("as above");
+        }
+        text.push_str("];\n");
+    }
+    std::fs::write(out.join("kit_files.rs"), text).expect("OUT_DIR can be written");
+}
+
+/// All files at `part` of `base`, with their names from there.
+fn files(base: &Path, part: &Path) -> Vec<(String, PathBuf)> {
+    let whole = base.join(part);
+    if whole.is_file() {
+        return vec![(part.to_string_lossy().into_owned(), whole)];
+    }
+    let entries = std::fs::read_dir(&whole).unwrap_or_else(|error| panic!("cannot read {}: {error}", whole.display()));
+    entries.flat_map(|entry| files(base, &part.join(entry.expect("a folder can be read").file_name()))).collect()
+}
+
+/// The SDK's manifest without its workspace: what it takes from there stands in it.
+fn standalone(manifest: &Path, workspace: &Path) -> String {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (manifest, workspace) = (read(manifest), read(workspace));
+    let inherited = |key: &str| {
+        let start = format!("{key} = ");
+        let line = workspace.lines().find(|line| line.starts_with(&start));
+        line.unwrap_or_else(|| panic!("the workspace says nothing of {key}"))[start.len()..].to_owned()
+    };
+    let mut text = String::new();
+    for line in manifest.lines() {
+        let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
+        let line = match key.strip_suffix(".workspace") {
+            Some(key) => format!("{key} = {}", inherited(key)),
+            // The lints of this house are no vendor's.
+            None if line == "[lints]" || line == "workspace = true" => continue,
+            None if value == "{ workspace = true }" => format!("{key} = {}", inherited(key)),
+            None if value == "{ workspace = true, optional = true }" => {
+                let rest = inherited(key).trim_end_matches(" }").to_owned();
+                format!("{key} = {rest}, optional = true }}")
+            }
+            None => line.to_owned(),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
 }
 
 /// In a target folder of its own: the cargo that runs this script holds the lock of the other.

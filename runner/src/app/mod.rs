@@ -12,6 +12,7 @@
 //! * `answers`: what the control socket answers
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
+//! * `tap`: what goes between a platform and a device of others
 //! * `trial`: a whole transfer in memory, for `plugin test`
 
 mod answers;
@@ -26,6 +27,7 @@ mod room;
 mod services;
 mod start;
 mod sweep;
+mod tap;
 mod trial;
 
 pub use crate::link::Spool as DeviceSpool;
@@ -36,4 +38,5 @@ pub use mqtt::{bus_settings, connect};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
 pub use start::{App, compile, device_spool, host};
 pub use sweep::{Gone, sweep};
+pub use tap::{Tap, TapError};
 pub use trial::trial;

@@ -12,7 +12,7 @@ use crate::store::MemoryKeyValue;
 use packhorse_core::effect::{Layout, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::file::FileRef;
 use packhorse_core::hex;
-use packhorse_core::transfer::Direction;
+use packhorse_core::transfer::{Direction, Pairs};
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DEVICE: &str = "trial-1";
 
 /// Moves a file each way that the codec knows. `vars` are for codecs that need some.
-pub async fn trial(plugin: &Arc<Plugin>, seed: u64) -> Vec<Check> {
+pub async fn trial(plugin: &Arc<Plugin>, vars: &Pairs, seed: u64) -> Vec<Check> {
     let ways = [(Direction::Push, "push over a lossy link"), (Direction::Pull, "pull over a lossy link")];
     let mut checks = Vec::new();
     for (direction, name) in ways {
@@ -41,20 +41,25 @@ pub async fn trial(plugin: &Arc<Plugin>, seed: u64) -> Vec<Check> {
         } else if !plugin.has_device_side() {
             Check::skipped(name, "the codec has no device side")
         } else {
-            Check::of(name, one(plugin, direction, seed).await)
+            Check::of(name, one(plugin, direction, (vars, seed)).await)
         });
     }
     checks
 }
 
-async fn one(plugin: &Arc<Plugin>, direction: Direction, seed: u64) -> Result<(u64, String), String> {
+async fn one(plugin: &Arc<Plugin>, direction: Direction, (vars, seed): (&Pairs, u64)) -> Result<(u64, String), String> {
     let folder = std::env::temp_dir().join(format!("packhorse-trial-{}-{seed}-{direction:?}", std::process::id()));
-    let made = tokio::time::timeout(PATIENCE, played(plugin, direction, seed, &folder)).await;
+    let made = tokio::time::timeout(PATIENCE, played(plugin, direction, (vars, seed), &folder)).await;
     drop(std::fs::remove_dir_all(&folder));
     made.map_err(|_| format!("no end after {PATIENCE:?}"))?
 }
 
-async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &Path) -> Result<(u64, String), String> {
+async fn played(
+    plugin: &Arc<Plugin>,
+    direction: Direction,
+    (vars, seed): (&Pairs, u64),
+    folder: &Path,
+) -> Result<(u64, String), String> {
     let mut bytes = vec![0; SIZE];
     SmallRng::seed_from_u64(seed).fill_bytes(&mut bytes);
     let dir = folder.join("device");
@@ -64,7 +69,7 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
     let blobs = Arc::new(MemoryBlobs::new());
     let (stop, stopping) = watch::channel(false);
-    let device = tokio::spawn(device(plugin, &bus, &dir, seed)?.run(stopping));
+    let device = tokio::spawn(device(plugin, &bus, &dir, (vars, seed))?.run(stopping));
     let spool = Spool::open(&folder.join("spool")).map_err(|error| error.to_string())?;
     let contents = Arc::new(Contents::new(blobs.clone()));
     let link = Link::new(bus, contents, spool, folder.join("data"), Arc::new(MemoryKeyValue::default()));
@@ -73,7 +78,7 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
         Direction::Push => TransferTask::Push { file: told(&source, &bytes) },
         Direction::Pull => TransferTask::Pull { file_type: "file.bin".to_owned(), name: None, layout: Layout::Whole },
     };
-    let report = carried(&link, plugin, task, shelf).await?;
+    let report = carried(&link, (plugin, vars), task, shelf).await?;
     stop.send_replace(true);
     drop(device.await);
     let arrived = match direction {
@@ -93,10 +98,10 @@ async fn played(plugin: &Arc<Plugin>, direction: Direction, seed: u64, folder: &
     ))
 }
 
-fn device(plugin: &Arc<Plugin>, bus: &Arc<dyn Bus>, dir: &Path, seed: u64) -> Result<Device, String> {
+fn device(plugin: &Arc<Plugin>, bus: &Arc<dyn Bus>, dir: &Path, (vars, seed): (&Pairs, u64)) -> Result<Device, String> {
     let faults = Faults { loss_up: LOSS, loss_down: LOSS, duplicate: 0.02, reorder: 0.02, ..Faults::default() };
     let (id, dir) = (DEVICE.to_owned(), dir.to_owned());
-    let options = DeviceOptions { id, dir, vars: Vec::new(), faults, seed, spool: None, pace: Pace::default() };
+    let options = DeviceOptions { id, dir, vars: vars.clone(), faults, seed, spool: None, pace: Pace::default() };
     let (notes, _) = mpsc::unbounded_channel();
     Device::new(options, Arc::clone(plugin), Arc::clone(bus), notes).map_err(|error| error.to_string())
 }
@@ -114,7 +119,7 @@ fn told(path: &Path, bytes: &[u8]) -> FileRef {
 
 async fn carried(
     link: &Link,
-    plugin: &Arc<Plugin>,
+    (plugin, vars): (&Arc<Plugin>, &Pairs),
     task: TransferTask,
     shelf: Arc<dyn Shelf>,
 ) -> Result<TransferReport, String> {
@@ -136,7 +141,7 @@ async fn carried(
         name,
         request,
         plugin: Arc::clone(plugin),
-        vars: Vec::new(),
+        vars: vars.clone(),
         epoch: 1,
         checkpoint: None,
         control,

@@ -221,9 +221,20 @@ pub(super) struct PluginArgs {
 /// The commands of `plugin`.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// Builds Rust codecs to NAME.wasm in the plugins folder.
+    /// Begins a codec: a folder in the plugins folder that builds, passes its tests and moves files, to be changed into yours.
+    New {
+        /// Of the codec, and of its folder: a-z, 0-9 and -.
+        name: String,
+        /// In what it is written. C wants clang and lld.
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+    /// Builds codecs in Rust or C to NAME.wasm in the plugins folder.
     Build {
-        /// Folders of crates; without any, every crate in the plugins folder.
+        /// Folders of codecs; without any, every codec in the plugins folder.
         paths: Vec<PathBuf>,
         /// Where the .wasm files go.
         #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
@@ -237,7 +248,8 @@ pub(super) enum PluginCommand {
         #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
         plugins: Option<PathBuf>,
     },
-    /// Runs a codec's golden vectors, round trips, random bytes and a whole transfer over a lossy link.
+    /// Runs a codec's golden vectors, round trips, random bytes and a whole transfer over a lossy link. A codec whose folder lies in
+    /// the plugins folder, and has changed, is built before.
     Test {
         /// Names or paths; without any, every codec that is there.
         plugins_named: Vec<String>,
@@ -253,6 +265,57 @@ pub(super) enum PluginCommand {
         /// Seed of everything random.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// A variable for the codec; required ones that are not given come from its vectors, or are invented.
+        #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
+        vars: Vec<(String, String)>,
+        /// The report as one JSON object, as `-o json` gives it.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Times a codec: nanoseconds a packet, alone and sixteen in a call, beside the same code natively where its crate is there.
+    Bench {
+        /// A name or a path to a .wasm file.
+        plugin: String,
+        /// The plugins folder; the crate lies in NAME/ below it.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+        /// Bytes of file in a packet, as near as the codec allows; 1024 where it is not given.
+        #[arg(long, value_name = "BYTES")]
+        piece: Option<u32>,
+        /// A variable for the codec.
+        #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
+        vars: Vec<(String, String)>,
+    },
+    /// Shows what goes between a platform and one device, decoded as it comes from the broker; nothing is published.
+    Tap {
+        /// Device id.
+        device: String,
+        #[command(flatten)]
+        listen: ListenArgs,
+    },
+    /// Writes what goes between a platform and one device to a file, until it is interrupted.
+    Capture {
+        /// Device id.
+        device: String,
+        /// Where to; what is there stays.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        listen: ListenArgs,
+    },
+    /// Runs a captured conversation through a codec and shows where it is understood otherwise; exit 1 where it is.
+    Replay {
+        /// What `capture` wrote.
+        file: PathBuf,
+        /// Through which codec; without one, the codec that captured it, as it is now.
+        #[arg(long, value_name = "NAME[@VERSION]")]
+        codec: Option<String>,
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+        /// Writes the conversation, as this codec understands it, as a file of golden vectors.
+        #[arg(long, value_name = "FILE")]
+        as_vectors: Option<PathBuf>,
     },
     /// Lists the codecs that can be named.
     List {
@@ -260,6 +323,41 @@ pub(super) enum PluginCommand {
         #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
         plugins: Option<PathBuf>,
     },
+}
+
+/// Whom to listen to, and as which codec.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Which codec they speak.
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub codec: String,
+    /// The broker, or several with commas between them.
+    #[arg(
+        long,
+        env = "PACKHORSE_MQTT",
+        default_value = "mqtt://127.0.0.1:1883",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub mqtt: String,
+    /// The file that is pushed, for protocols that do not tell enough of it.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A variable for the codec.
+    #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
+    pub vars: Vec<(String, String)>,
+    /// The plugins folder.
+    #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+}
+
+/// In what a codec is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// With the crate `packhorse-codec`.
+    Rust,
+    /// With `packhorse.h`.
+    C,
 }
 
 /// `device`.

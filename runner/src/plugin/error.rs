@@ -148,12 +148,28 @@ pub enum PluginError {
         /// The engine's words.
         problem: String,
     },
+    /// `plugin new` wrote nothing.
+    #[error("cannot begin a codec in {path}: {problem}")]
+    New {
+        /// Where it would have been.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// `plugin build` failed.
     #[error("cannot build {path}: {problem}")]
     Build {
         /// Of the crate or module.
         path: PathBuf,
         /// The end of what the tool said.
+        problem: String,
+    },
+    /// A captured conversation that cannot be read.
+    #[error("{path}: {problem}")]
+    Capture {
+        /// Of the file.
+        path: PathBuf,
+        /// What is wrong.
         problem: String,
     },
     /// A vectors file that cannot be read.
@@ -187,7 +203,9 @@ impl PluginError {
             Self::NoDeviceSide { .. } => "plugin_no_device_side",
             Self::NoSlot { .. } => "plugin_no_slot",
             Self::Engine { .. } => "plugin_engine",
+            Self::New { .. } => "plugin_new",
             Self::Build { .. } => "plugin_build",
+            Self::Capture { .. } => "plugin_capture",
             Self::Vectors { .. } => "plugin_vectors",
         }
     }

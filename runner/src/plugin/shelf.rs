@@ -106,7 +106,7 @@ fn missing(name: &str, wanted: Option<&str>, dir: Option<&Path>, versions: &[She
         return PluginError::NoSuchVersion { name, wanted, found: found.join(", ") };
     }
     let looked = dir.map_or_else(String::new, |dir| format!(" (looked in {})", dir.display()));
-    let source = dir.map(|dir| dir.join(name)).filter(|source| source.join("Cargo.toml").is_file());
+    let source = dir.map(|dir| dir.join(name)).filter(|source| super::kit::is_source(source));
     let hint = source.map_or_else(String::new, |source| format!(" {}", source.display()));
     PluginError::NotBuilt { name: name.to_owned(), looked, hint }
 }

@@ -1,13 +1,14 @@
-//! Builds plugins: cargo for the core module, `wit-component` in process for the rest, a checked load before anything is kept.
+//! Builds plugins: cargo or clang for the core module, `wit-component` in process for the rest, a checked load before anything is kept.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::shelf;
+use super::super::shelf::{self, Found, Reference};
 use super::super::{Host, PluginError};
-use super::encode;
+use super::{clang, encode};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Of what a failed compiler said, the end.
@@ -28,19 +29,71 @@ pub struct Built {
     pub digest: String,
 }
 
-/// Builds each of `paths`, or every crate of `plugins_dir` where there is none, and puts it there as `NAME.wasm`.
+/// Builds each of `paths`, or every codec of `plugins_dir` where there is none, and puts it there as `NAME.wasm`.
 ///
-/// A path is the folder of a Rust crate, or a `.wasm` file: a core module that carries the contract, or a component. Nothing
-/// is written that could not be loaded. Blocks for as long as cargo takes.
+/// A path is the folder of a Rust crate, or of a `codec.c`, or a `.wasm` file: a core module that carries the contract, or a component. Nothing
+/// is written that could not be loaded. Blocks for as long as the compiler takes.
 pub fn build(host: &Host, paths: &[PathBuf], plugins_dir: &Path) -> Result<Vec<Built>, PluginError> {
-    let all = if paths.is_empty() { crates(plugins_dir)? } else { paths.to_vec() };
+    let all = if paths.is_empty() { codecs(plugins_dir)? } else { paths.to_vec() };
     all.iter().map(|path| build_one(host, path, plugins_dir)).collect()
 }
 
+/// Builds the codec called `name` where its folder in `plugins_dir` has changed since it was built, or where there is no other codec of
+/// that name; gives what it built.
+pub fn refresh(host: &Host, name: &str, plugins_dir: &Path) -> Result<Option<Built>, PluginError> {
+    let Ok(Reference::Name { name, version: None }) = Reference::parse(name) else { return Ok(None) };
+    let folder = plugins_dir.join(&name);
+    if !is_source(&folder) {
+        return Ok(None);
+    }
+    let reference = Reference::Name { name, version: None };
+    let stale = match shelf::find(&reference, Some(plugins_dir)) {
+        Err(_) => true,
+        Ok(Found::Embedded(_)) => false,
+        Ok(Found::File(path)) => {
+            changed(&path).is_none_or(|built| newest(&folder).is_some_and(|source| source > built))
+        }
+    };
+    if stale { build_one(host, &folder, plugins_dir).map(Some) } else { Ok(None) }
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|about| about.modified()).ok()
+}
+
+/// When the youngest source changed. What compilers leave behind, and what is hidden, is none.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let times = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        let other =
+            name == "target" || name == "vectors" || name == "Cargo.lock" || name.to_string_lossy().starts_with('.');
+        match entry.file_type().ok()? {
+            _ if other => None,
+            kind if kind.is_dir() => newest(&entry.path()),
+            _ => changed(&entry.path()),
+        }
+    });
+    times.max()
+}
+
+/// Whether a folder holds a codec that can be built.
+pub(in crate::plugin) fn is_source(folder: &Path) -> bool {
+    folder.join("Cargo.toml").is_file() || folder.join(clang::SOURCE).is_file()
+}
+
+/// The core module or component of a path, and what messages call it.
+fn module(path: &Path) -> Result<(String, Vec<u8>), PluginError> {
+    let name = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    if path.is_dir() && path.join(clang::SOURCE).is_file() {
+        return Ok((name(path), clang::module(path)?));
+    }
+    let file = if path.is_dir() { cargo(path)? } else { path.to_owned() };
+    Ok((name(&file), shelf::read(&file)?))
+}
+
 fn build_one(host: &Host, path: &Path, plugins_dir: &Path) -> Result<Built, PluginError> {
-    let module = if path.is_dir() { cargo(path)? } else { path.to_owned() };
-    let bytes = shelf::read(&module)?;
-    let name = module.file_stem().unwrap_or(module.as_os_str()).to_string_lossy();
+    let (name, bytes) = module(path)?;
     let component = if is_component(&bytes) { bytes } else { encode(&name, &bytes)? };
     let plugin = host.load_bytes(&name, &component)?;
     let kept = plugins_dir.join(format!("{}.wasm", plugin.name()));
@@ -71,14 +124,13 @@ fn is_component(bytes: &[u8]) -> bool {
     wasmparser::Parser::is_component(bytes)
 }
 
-fn crates(dir: &Path) -> Result<Vec<PathBuf>, PluginError> {
+fn codecs(dir: &Path) -> Result<Vec<PathBuf>, PluginError> {
     let failed = |source| PluginError::File { verb: "read", path: dir.to_owned(), source };
     let entries = std::fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let mut found: Vec<_> =
-        entries.into_iter().map(|entry| entry.path()).filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let mut found: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| is_source(path)).collect();
     found.sort();
     if found.is_empty() {
-        let problem = "it holds no plugin: no folder with a Cargo.toml".to_owned();
+        let problem = "it holds no plugin: no folder with a Cargo.toml or a codec.c".to_owned();
         return Err(PluginError::Build { path: dir.to_owned(), problem });
     }
     Ok(found)
@@ -107,10 +159,15 @@ fn cargo(folder: &Path) -> Result<PathBuf, PluginError> {
         .ok_or_else(|| failed("cargo made no .wasm: its [lib] needs crate-type = [\"cdylib\"]".to_owned()))
 }
 
+/// The last lines of what a compiler said.
+pub(super) fn end_of(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}
+
 fn explained(stderr: &str) -> String {
     let missing = stderr.contains("can't find crate for `core`") || stderr.contains("target may not be installed");
-    let lines: Vec<&str> = stderr.lines().collect();
-    let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    let end = end_of(stderr);
     if missing { format!("`rustup target add {TARGET}` adds the target that is missing\n{end}") } else { end }
 }
 

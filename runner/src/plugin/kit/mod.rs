@@ -1,14 +1,24 @@
-//! What stands behind `packhorse plugin build`, `inspect` and `test`.
+//! What stands behind `packhorse plugin new`, `build`, `inspect`, `test`, `bench`, `tap`, `capture` and `replay`.
 //!
-//! * `encode`: a component of a core module. `build`: cargo, `encode`, a checked load, one file.
-//! * `inspect`: what a plugin is. `vectors`: golden sessions in YAML. `test`: everything that a codec must stand.
+//! * `new`: a codec to begin with, of `files`, which travel inside the program.
+//! * `encode`: a component of a core module. `build`: cargo or `clang`, `encode`, a checked load, one file.
+//! * `inspect`: what a plugin is. `vectors`: golden sessions in YAML. `test`: everything that a codec must stand. `bench`: what a packet costs.
+//! * `listen`: a conversation of others, understood. `capture`: one in a file, and what another version of the codec makes of it.
 
+pub mod bench;
 mod build;
+pub mod capture;
+mod clang;
 mod encode;
+mod files;
 mod inspect;
+pub mod listen;
+mod new;
 pub mod test;
 pub mod vectors;
 
-pub use build::{Built, build};
+pub(super) use build::is_source;
+pub use build::{Built, build, refresh};
 pub use encode::encode;
 pub use inspect::{InspectedLimits, Inspection, inspect};
+pub use new::{Begun, Language, new};

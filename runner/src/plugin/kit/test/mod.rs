@@ -1,7 +1,7 @@
 //! What every codec must stand before it is let near a device: its own vectors, round trips, garbage, and its own limits.
 //!
 //! * `report`: what came of it. `speaker`: either side of a session, as one type.
-//! * `golden`: the vectors. `trip`: pieces from one side to the other. `noise`: random and damaged packets.
+//! * `vars`: what sessions are opened with. `golden`: the vectors. `trip`: pieces from one side to the other. `noise`: random and damaged packets.
 //! * `steady`: the same input twice, in batches and one by one, and across a save.
 //!
 //! A whole transfer over a lossy link needs the transfer machine, which this room does not know: whoever has both adds that
@@ -12,28 +12,35 @@ mod noise;
 mod report;
 mod speaker;
 mod steady;
-mod trip;
+pub(super) mod trip;
+mod vars;
 
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use speaker::pattern_bytes;
+
 pub use report::{Check, Status, TestReport};
+
+use packhorse_core::transfer::Pairs;
 
 use super::super::{Host, Plugin, PluginError};
 use super::vectors::{self, Vectors};
 
 /// How much is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestOptions {
     /// The same seed tries the same inputs.
     pub seed: u64,
     /// How many random, and how many damaged packets each side must stand.
     pub random_inputs: u32,
+    /// Variables for every session that is not a vector's; required ones that are missing here are taken from the vectors, or invented.
+    pub vars: Pairs,
 }
 
 impl Default for TestOptions {
     fn default() -> Self {
-        Self { seed: 1, random_inputs: 10_000 }
+        Self { seed: 1, random_inputs: 10_000, vars: Pairs::new() }
     }
 }
 
@@ -42,6 +49,31 @@ pub(crate) struct Bench<'a> {
     pub(crate) plugin: &'a Arc<Plugin>,
     pub(crate) vectors: &'a [Vectors],
     pub(crate) options: TestOptions,
+    pub(crate) vars: Pairs,
+}
+
+impl<'a> Bench<'a> {
+    /// With variables settled.
+    pub(crate) fn new(
+        plugin: &'a Arc<Plugin>,
+        vectors: &'a [Vectors],
+        options: TestOptions,
+    ) -> Result<Self, PluginError> {
+        let vars = vars::settle(plugin, vectors, &options.vars)?;
+        Ok(Self { plugin, vectors, options, vars })
+    }
+}
+
+/// The vectors in a folder, all of which must be this codec's.
+pub(super) fn vectors_of(plugin: &Plugin, dir: &Path) -> Result<Vec<Vectors>, PluginError> {
+    let vectors = vectors::read_dir(dir)?;
+    match vectors.iter().find(|vectors| vectors.codec != plugin.name()) {
+        None => Ok(vectors),
+        Some(stray) => {
+            let problem = format!("it is for the codec `{}`, not for `{}`", stray.codec, plugin.name());
+            Err(PluginError::Vectors { path: stray.path.clone(), problem })
+        }
+    }
 }
 
 /// Runs every check. A check that fails stands in the report; an error is about the vectors, not the codec.
@@ -53,13 +85,9 @@ pub fn test(
     vectors_dir: &Path,
     options: TestOptions,
 ) -> Result<TestReport, PluginError> {
-    let vectors = vectors::read_dir(vectors_dir)?;
-    if let Some(stray) = vectors.iter().find(|vectors| vectors.codec != plugin.name()) {
-        let problem = format!("it is for the codec `{}`, not for `{}`", stray.codec, plugin.name());
-        return Err(PluginError::Vectors { path: stray.path.clone(), problem });
-    }
-    let bench = Bench { plugin, vectors: &vectors, options };
-    let mut report = TestReport::new(plugin, options.seed);
+    let vectors = vectors_of(plugin, vectors_dir)?;
+    let bench = Bench::new(plugin, &vectors, options)?;
+    let mut report = TestReport::new(plugin, bench.options.seed, bench.vars.clone());
     report.add(Check::of("size", size(host, plugin)));
     golden::checks(&bench).into_iter().for_each(|check| report.add(check));
     let (trips, seen) = trip::checks(&bench);

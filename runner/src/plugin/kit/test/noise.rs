@@ -43,7 +43,7 @@ pub(super) fn checks(bench: &Bench<'_>, seen: &[Seen]) -> Vec<Check> {
 fn random(bench: &Bench<'_>, side: Side, rng: &mut SmallRng) -> Result<(u64, String), String> {
     let bytes = pattern_bytes(5000);
     let modes = &bench.plugin.description().modes;
-    let diet = |mode| Diet { opening: opening(bench.plugin, mode, mode.packet_default, &bytes), messages: Vec::new() };
+    let diet = |mode| Diet { opening: opening(bench, mode, mode.packet_default, &bytes), messages: Vec::new() };
     let diets: Vec<Diet> = modes.iter().map(diet).collect();
     feed(bench, side, &diets, rng, |_, rng| {
         let route = any_route(bench.plugin, side, rng);

@@ -1,5 +1,6 @@
 //! What came of testing a plugin.
 
+use packhorse_core::transfer::Pairs;
 use serde::Serialize;
 
 use super::super::super::Plugin;
@@ -15,6 +16,8 @@ pub struct TestReport {
     pub digest: String,
     /// Repeats this very test.
     pub seed: u64,
+    /// Variables that sessions were opened with, as name and value.
+    pub vars: Pairs,
     /// No check failed.
     pub passed: bool,
     /// In the order in which they ran.
@@ -47,12 +50,13 @@ pub enum Status {
 }
 
 impl TestReport {
-    pub(super) fn new(plugin: &Plugin, seed: u64) -> Self {
+    pub(super) fn new(plugin: &Plugin, seed: u64, vars: Pairs) -> Self {
         Self {
             name: plugin.name().to_owned(),
             version: plugin.version().to_owned(),
             digest: plugin.digest().to_owned(),
             seed,
+            vars,
             passed: true,
             checks: Vec::new(),
         }

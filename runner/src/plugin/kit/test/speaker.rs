@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use md5::{Digest as _, Md5};
-use packhorse_core::transfer::{
-    Algorithm, Command, Digest, Encoded, Event, Faulted, FileInfo, Flow, Incoming, Mode, Opening, Outgoing,
-};
-use sha2::{Sha256, Sha384, Sha512};
+use packhorse_core::digest::Digester;
+use packhorse_core::transfer::{Command, Encoded, Event, Faulted, FileInfo, Flow, Incoming, Mode, Opening, Outgoing};
 
 use super::super::super::{CallError, DeviceSession, Plugin, PluginError, Session};
 use super::super::vectors::{Call, Case, Side};
+use super::Bench;
 
 /// An open session of either side.
 pub(super) enum Speaker {
@@ -89,14 +87,16 @@ pub(super) fn sides(plugin: &Plugin) -> &'static [Side] {
     if plugin.has_device_side() { &[Side::Platform, Side::Device] } else { &[Side::Platform] }
 }
 
-/// How a transfer of `bytes` under `mode` is opened: with the digests that we can compute, and required variables guessed.
-pub(super) fn opening(plugin: &Plugin, mode: &Mode, packet_size: u32, bytes: &[u8]) -> Opening {
-    let digests = plugin.description().digests.iter().filter_map(|algorithm| digest(*algorithm, bytes)).collect();
-    let vars = plugin.description().vars.iter().filter(|var| var.required);
+/// The device of sessions that no vector opens.
+pub(super) const DEVICE: &str = "dev-1";
+
+/// How a transfer of `bytes` under `mode` is opened: with every digest that the codec declares.
+pub(super) fn opening(bench: &Bench<'_>, mode: &Mode, packet_size: u32, bytes: &[u8]) -> Opening {
+    let digests = Digester::of(&bench.plugin.description().digests, bytes);
     Opening {
         direction: mode.driver.direction(),
         driver: mode.driver,
-        device: "dev-1".to_owned(),
+        device: DEVICE.to_owned(),
         file: FileInfo {
             name: "file.bin".to_owned(),
             size: Some(bytes.len() as u64),
@@ -106,7 +106,7 @@ pub(super) fn opening(plugin: &Plugin, mode: &Mode, packet_size: u32, bytes: &[u
         packet_size,
         epoch: 1,
         done: Vec::new(),
-        vars: vars.map(|var| (var.name.clone(), guess(&var.default, &var.pattern))).collect(),
+        vars: bench.vars.clone(),
         saved: Vec::new(),
     }
 }
@@ -121,39 +121,13 @@ pub(super) fn case_opening(plugin: &Plugin, case: &Case) -> Opening {
     opening
 }
 
-/// Something that a variable may be: its default, or the first common value that its pattern takes.
-fn guess(default: &str, pattern: &str) -> String {
-    let fits = super::super::super::vars::pattern(pattern).ok();
-    let common = [default, "1", "a", "test", "01", "0", "A", "0000", "10000"];
-    let found = common
-        .iter()
-        .find(|value| !value.is_empty() && fits.as_ref().is_none_or(|fits| pattern.is_empty() || fits.is_match(value)));
-    (*found.unwrap_or(&"test")).to_owned()
-}
-
-fn digest(algorithm: Algorithm, bytes: &[u8]) -> Option<Digest> {
-    let value = match algorithm {
-        Algorithm::Md5 => Md5::digest(bytes).to_vec(),
-        Algorithm::Sha256 => Sha256::digest(bytes).to_vec(),
-        Algorithm::Sha384 => Sha384::digest(bytes).to_vec(),
-        Algorithm::Sha512 => Sha512::digest(bytes).to_vec(),
-        Algorithm::Sha1
-        | Algorithm::Crc16Arc
-        | Algorithm::Crc32
-        | Algorithm::Crc64Ecma
-        | Algorithm::Murmur3X8632
-        | Algorithm::Murmur3X64128 => return None,
-    };
-    Some(Digest { algorithm, value })
-}
-
 /// A message as it arrives on the other side.
 pub(super) fn arrived(message: &Outgoing) -> Incoming {
     Incoming { route: message.route, payload: message.payload.clone(), more: message.more.clone() }
 }
 
 /// Bytes that repeat nowhere near, the same for the same length.
-pub(super) fn pattern_bytes(len: usize) -> Vec<u8> {
+pub(in super::super) fn pattern_bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| ((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 

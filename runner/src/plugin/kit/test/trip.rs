@@ -55,27 +55,42 @@ fn trips(bench: &Bench<'_>, mode: &Mode, seen: &mut Vec<Seen>) -> Result<(u64, S
     Ok((cases, format!("{pieces} pieces; at most {largest} bytes around one")))
 }
 
-struct Trip<'a> {
+/// One file on its way, and both ends of it.
+pub(in super::super) struct Trip<'a> {
     mode: &'a Mode,
     bytes: &'a [u8],
     size: usize,
-    opening: Opening,
-    platform: Session,
-    device: DeviceSession,
+    pub(in super::super) opening: Opening,
+    pub(in super::super) platform: Session,
+    pub(in super::super) device: DeviceSession,
     overhead: usize,
     seen: Vec<Seen>,
+    /// Every call of the platform's side, in order.
+    pub(in super::super) calls: Vec<PlatformCall>,
+}
+
+/// A call that brought a session where it is.
+#[derive(Debug, Clone)]
+pub(in super::super) enum PlatformCall {
+    Encode(Vec<Command>),
+    Decode(Vec<Incoming>),
 }
 
 impl<'a> Trip<'a> {
-    fn open(bench: &Bench<'_>, mode: &'a Mode, size: usize, bytes: &'a [u8]) -> Result<Self, String> {
-        let opening = opening(bench.plugin, mode, u32::try_from(size).unwrap_or(u32::MAX), bytes);
+    pub(in super::super) fn open(
+        bench: &Bench<'_>,
+        mode: &'a Mode,
+        size: usize,
+        bytes: &'a [u8],
+    ) -> Result<Self, String> {
+        let opening = opening(bench, mode, u32::try_from(size).unwrap_or(u32::MAX), bytes);
         let platform = bench.plugin.open(&opening).map_err(|error| error.to_string())?;
         let device = bench.plugin.open_device(&opening).map_err(|error| format!("the device: {error}"))?;
-        Ok(Self { mode, bytes, size, opening, platform, device, overhead: 0, seen: Vec::new() })
+        Ok(Self { mode, bytes, size, opening, platform, device, overhead: 0, seen: Vec::new(), calls: Vec::new() })
     }
 
     /// Sends the whole file, piece by piece, and says in how many.
-    fn carry(&mut self) -> Result<u64, String> {
+    pub(in super::super) fn carry(&mut self) -> Result<u64, String> {
         self.introduce()?;
         let mut count = 0;
         let mut offset = 0;
@@ -162,6 +177,7 @@ impl<'a> Trip<'a> {
 
     fn tell_device(&mut self, command: Command) -> Result<Vec<Command>, String> {
         let piece = if let Command::Chunk(chunk) = &command { Some(chunk.bytes.len()) } else { None };
+        self.calls.push(PlatformCall::Encode(vec![command.clone()]));
         let encoded = self.platform.encode(vec![command]).map_err(|error| error.to_string())?;
         if encoded.faults.iter().any(|faulted| faulted.fault == Fault::Unsupported) && piece.is_none() {
             return Ok(Vec::new());
@@ -178,6 +194,7 @@ impl<'a> Trip<'a> {
         }
         let replies: Vec<_> = decoded.replies.iter().map(arrived).collect();
         self.remember(Side::Platform, &replies);
+        self.calls.push(PlatformCall::Decode(replies.clone()));
         self.platform.decode(replies).map_err(|error| error.to_string())?;
         Ok(decoded.commands)
     }
@@ -195,6 +212,7 @@ impl<'a> Trip<'a> {
         self.measure(piece, &encoded.messages)?;
         let batch: Vec<_> = encoded.messages.iter().map(arrived).collect();
         self.remember(Side::Platform, &batch);
+        self.calls.push(PlatformCall::Decode(batch.clone()));
         let decoded = self.platform.decode(batch).map_err(|error| error.to_string())?;
         if let Some(faulted) = decoded.faults.first() {
             return Err(format!("the platform cannot read it: {}", shown(faulted)));
