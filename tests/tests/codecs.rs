@@ -57,8 +57,7 @@ fn codecs() -> &'static [Codec] {
     ALL.get_or_init(|| {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
         let entries = std::fs::read_dir(&home).expect("there are plugins").flatten();
-        let mut folders: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).filter(|path| is_codec(path)).collect();
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_codec(path)).collect();
         folders.sort();
         let paths: Vec<&str> = folders.iter().map(|path| path.to_str().expect("it is text")).collect();
         packhorse(&[&["plugin", "build"][..], &paths].concat());
