@@ -288,11 +288,7 @@ fn a_plugin_that_loops_grows_panics_or_nags_is_stopped_by_name() {
 fn its_own_failures_are_tried_again_as_it_says() {
     let bench = Bench::new(&["step-probe"], PROBE);
     let failing = |fail: Value, retry: &str| {
-        let body = probing(&fail).replacen(
-            "    uses: plugin.run",
-            &format!("    uses: plugin.run\n    {retry}"),
-            1,
-        );
+        let body = probing(&fail).replacen("    uses: plugin.run", &format!("    uses: plugin.run\n    {retry}"), 1);
         bench.ended(&body, &["-i", "device=dev-1"]).exits(1).json()
     };
     let retry = "retry: { max_attempts: 3, backoff: { initial: 10ms } }";

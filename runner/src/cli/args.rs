@@ -254,6 +254,13 @@ pub(super) enum PluginCommand {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Lets a quarantined plugin be used again.
+    Release {
+        /// A name, a path to a .wasm file, or the SHA-256 of its bytes as PH6007 tells it.
+        plugin: String,
+        #[command(flatten)]
+        services: ServiceArgs,
+    },
     /// Lists the codecs that can be named.
     List {
         /// The plugins folder.

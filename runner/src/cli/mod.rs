@@ -4,7 +4,7 @@
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
-//! * `plugin`, `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
+//! * `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
 
 mod args;
 mod ask;
@@ -22,6 +22,7 @@ mod follow;
 mod gc;
 mod plugin;
 mod print;
+mod release;
 mod run;
 mod signals;
 

@@ -2,6 +2,7 @@
 
 use super::args::{PluginArgs, PluginCommand};
 use super::print::Show;
+use super::release;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::plugin::kit;
@@ -20,6 +21,7 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
             let options = TestOptions { seed, random_inputs: random };
             test(plugins_named, folder(plugins)?, vectors, options, show).await
         }
+        PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
         PluginCommand::List { plugins } => list(&folder(plugins)?, show).await,
     }
 }

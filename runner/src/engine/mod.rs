@@ -31,4 +31,4 @@ pub use handle::*;
 pub use notes::NoteSender;
 pub use performer::*;
 pub use telling::*;
-pub use world::{Files, Ledger, Mirror, World};
+pub use world::{Files, Ledger, Mirror, Quarantine, World, quarantine, release};
