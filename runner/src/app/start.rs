@@ -11,7 +11,7 @@ use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
 use crate::engine::{EngineHandle, Ledger, Mirror, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
-use crate::plugin::{Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings};
 use crate::serve::control::Control;
 use crate::settings::{RedisAt, Settings};
 use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
@@ -137,7 +137,9 @@ fn lock(data: &Path) -> Result<DataFolder, Stop> {
 
 /// Starts the plugin host off the async threads.
 pub async fn host(plugins: &Path) -> Result<Host, Stop> {
-    let settings = HostSettings { plugins_dir: Some(plugins.to_owned()), ..HostSettings::default() };
+    // By this path the program is found even when another one has taken its name.
+    let compiler = Compiler::Child("/proc/self/exe".into());
+    let settings = HostSettings { plugins_dir: Some(plugins.to_owned()), compiler, ..HostSettings::default() };
     let host = tokio::task::spawn_blocking(move || Host::new(settings)).await;
     host.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::bug(chain(&error)))
 }

@@ -317,6 +317,13 @@ pub(super) enum PluginCommand {
         #[arg(long, value_name = "FILE")]
         as_vectors: Option<PathBuf>,
     },
+    /// Lets a quarantined plugin be used again.
+    Release {
+        /// A name, a path to a .wasm file, or the SHA-256 of its bytes as PH6007 tells it.
+        plugin: String,
+        #[command(flatten)]
+        services: ServiceArgs,
+    },
     /// Lists the codecs that can be named.
     List {
         /// The plugins folder.

@@ -233,7 +233,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "raise its maximum packet size, or set message_limit lower in the workflow; both numbers are in the message",
     ),
     ("PH5302", "a message was refused", "the message says by whom and why"),
-    ("PH6001", "the codec trapped three times", "its last words are in the message; send them to its vendor"),
+    (
+        "PH6001",
+        "the codec trapped three times in a transfer, or when it was opened",
+        "its last words are in the message; send them to its vendor. With a third device it is quarantined (PH6007)",
+    ),
     ("PH6002", "the codec cannot be loaded or refuses the transfer", "its words are in the message"),
     ("PH6003", "the codec's message has no topic", "send it to the codec's vendor"),
     ("PH6004", "the workflow names no codec", "write `codec: NAME`, or run it with --codec NAME"),
@@ -242,6 +246,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "PH6006",
         "a codec cannot be found, built or read",
         "the message says which; `packhorse plugin list` lists what there is",
+    ),
+    (
+        "PH6007",
+        "the plugin is quarantined: its traps ended what it did with three devices",
+        "a mended file is another plugin: build it, and start a new run; or try the same bytes again, `packhorse plugin release NAME|DIGEST`, then `packhorse resume RUN`",
     ),
     (
         "PH6101",

@@ -4,7 +4,8 @@
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
-//! * `listen`: `plugin tap capture replay`; `plugin`, `device`, `fastdfs` (a client of any FastDFS, and the server alone), `broker`, `demo`
+//! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
+//!   alone), `broker`, `demo`
 
 mod args;
 mod ask;
@@ -23,6 +24,7 @@ mod gc;
 mod listen;
 mod plugin;
 mod print;
+mod release;
 mod run;
 mod signals;
 

@@ -3,6 +3,7 @@
 use super::args::{Language, Output, PluginArgs, PluginCommand};
 use super::listen;
 use super::print::Show;
+use super::release;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::plugin::kit;
@@ -32,6 +33,7 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
         PluginCommand::Replay { file, codec, plugins, as_vectors } => {
             listen::replay(file, codec, folder(plugins)?, as_vectors, show).await
         }
+        PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
         PluginCommand::List { plugins } => list(&folder(plugins)?, show).await,
     }
 }

@@ -146,6 +146,9 @@ fn malformed(index: usize, error: &CallError) -> Faulted {
 
 /// A session that could not be opened.
 pub(super) fn refused(error: &PluginError) -> Failure {
+    if let PluginError::Call(call) = error {
+        return Failure::new("PH6001", Class::Permanent, call.to_string()).hint("send this to the codec's vendor");
+    }
     let class = if matches!(error, PluginError::NoSlot { .. }) { Class::Transient } else { Class::Permanent };
     Failure::new("PH6002", class, chain(error))
 }

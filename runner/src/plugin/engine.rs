@@ -23,11 +23,18 @@ const INSTANCE_RECORD_BYTES: usize = 1 << 20;
 
 /// Builds the engine. One a process is enough: each reserves 4 GiB of addresses a slot.
 pub(crate) fn engine(settings: &HostSettings) -> Result<Engine, PluginError> {
-    Engine::new(&config(settings)).map_err(|error| PluginError::Engine { problem: format!("{error:#}") })
+    let mut config = config(settings.limits);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    Engine::new(&config).map_err(|error| PluginError::Engine { problem: format!("{error:#}") })
+}
+
+/// An engine that only compiles, for one that was built with these limits: it reserves nothing and starts no thread.
+pub(crate) fn compiling(limits: Limits) -> wasmtime::Result<Engine> {
+    Engine::new(config(limits).parallel_compilation(false))
 }
 
 /// Threads, garbage collection and exceptions are not even compiled in.
-fn config(settings: &HostSettings) -> Config {
+fn config(limits: Limits) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -38,14 +45,13 @@ fn config(settings: &HostSettings) -> Config {
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
         .wasm_simd(true)
-        .epoch_interruption(settings.limits.fuel.is_none())
-        .consume_fuel(settings.limits.fuel.is_some())
-        .max_wasm_stack(settings.limits.stack)
+        .epoch_interruption(limits.fuel.is_none())
+        .consume_fuel(limits.fuel.is_some())
+        .max_wasm_stack(limits.stack)
         .memory_init_cow(true)
         // Nobody walks a stack through a guest, and loading is quicker without the tables for it.
         .native_unwind_info(false)
-        .generate_address_map(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+        .generate_address_map(false);
     config
 }
 

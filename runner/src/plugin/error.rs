@@ -105,6 +105,14 @@ pub enum PluginError {
         /// The compiler's words.
         problem: String,
     },
+    /// Compiling it took more than it may.
+    #[error("plugin {name} is not taken: compiling it takes more than {what}")]
+    CompileLimit {
+        /// Of the file.
+        name: String,
+        /// Of what, and how much.
+        what: String,
+    },
     /// What it says of itself makes no sense.
     #[error("plugin {name} describes itself wrongly: {problem}")]
     Description {
@@ -210,6 +218,7 @@ impl PluginError {
             Self::NotGranted { .. } => "plugin_not_granted",
             Self::WrongContract { .. } => "plugin_wrong_contract",
             Self::Compile { .. } => "plugin_compile",
+            Self::CompileLimit { .. } => "plugin_compile_limit",
             Self::Description { .. } => "plugin_description",
             Self::Call(call) => call.code(),
             Self::Refused { .. } => "plugin_refused",

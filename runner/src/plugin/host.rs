@@ -15,7 +15,10 @@ use super::engine::{self, Ticker};
 use super::guest::{self, Beside, Guest, NoGuest, Template};
 use super::shelf::{self, Found, Reference};
 use super::step;
-use super::{Function, HostSettings, Listed, MAX_COMPONENT_BYTES, Plugin, PluginError, contract, describe, vars};
+use super::{
+    Compiler, Function, HostSettings, Listed, MAX_COMPONENT_BYTES, Plugin, PluginError, compiler, contract, describe,
+    vars,
+};
 
 /// Where plugins live. A handle: clones share one engine, one compile cache and one ticker.
 #[derive(Clone)]
@@ -28,6 +31,7 @@ struct Inner {
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
     step_threads: step::Threads,
+    compiling: Mutex<()>,
     /// Plugins that someone still holds, by digest.
     loaded: Mutex<HashMap<[u8; 32], Weak<Plugin>>>,
 }
@@ -36,6 +40,15 @@ impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("settings", &self.0.settings).finish_non_exhaustive()
     }
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// From inside this program.
+    Ours,
+    /// From anywhere else, a run's journal included.
+    Outside,
 }
 
 /// What a step plugin says of itself: nothing.
@@ -54,8 +67,8 @@ impl Host {
         let ticker = Arc::new(Ticker::start(&engine)?);
         let cache = Cache::open(&settings.cache, &engine);
         let step_threads = Self::threads();
-        let loaded = Mutex::default();
-        Ok(Self(Arc::new(Inner { settings, engine, linker, ticker, cache, step_threads, loaded })))
+        let (loaded, compiling) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { settings, engine, linker, ticker, cache, step_threads, compiling, loaded })))
     }
 
     /// How the host was set up.
@@ -71,7 +84,7 @@ impl Host {
         let found = shelf::find(&reference, self.0.settings.plugins_dir.as_deref())?;
         let plugin = match found {
             Found::File(path) => self.load_file(&path)?,
-            Found::Embedded(codec) => self.load_bytes(codec.name(), codec.component()?)?,
+            Found::Embedded(codec) => self.load_from(Origin::Ours, codec.name(), codec.component()?)?,
         };
         reference.check(&plugin)?;
         Ok(plugin)
@@ -79,6 +92,20 @@ impl Host {
 
     /// Loads a component from memory; `name_hint` is what messages call it until it has told its name.
     pub fn load_bytes(&self, name_hint: &str, component: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.load_from(Origin::Outside, name_hint, component)
+    }
+
+    /// SHA-256, in hex, of what `reference` names, without loading it.
+    pub fn digest_of(&self, reference: &str) -> Result<String, PluginError> {
+        let found = shelf::find(&Reference::parse(reference)?, self.0.settings.plugins_dir.as_deref())?;
+        let digest = match found {
+            Found::File(path) => Sha256::digest(shelf::read(&path)?),
+            Found::Embedded(codec) => Sha256::digest(codec.component()?),
+        };
+        Ok(hex(&digest))
+    }
+
+    fn load_from(&self, origin: Origin, name_hint: &str, component: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         if component.len() > MAX_COMPONENT_BYTES {
             return Err(too_large(name_hint, component.len() as u64));
         }
@@ -86,7 +113,7 @@ impl Host {
         if let Some(plugin) = self.held(&digest) {
             return Ok(plugin);
         }
-        let plugin = Arc::new(self.make(name_hint, component, &digest)?);
+        let plugin = Arc::new(self.make(origin, name_hint, component, &digest)?);
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
         // Whoever loaded the same bytes at the same time and was first counts.
@@ -113,8 +140,8 @@ impl Host {
         loaded.get(digest).and_then(Weak::upgrade)
     }
 
-    fn make(&self, name: &str, bytes: &[u8], digest: &[u8; 32]) -> Result<Plugin, PluginError> {
-        let (mut template, description) = self.compiled(name, bytes, digest)?;
+    fn make(&self, origin: Origin, name: &str, bytes: &[u8], digest: &[u8; 32]) -> Result<Plugin, PluginError> {
+        let (mut template, description) = self.compiled(origin, name, bytes, digest)?;
         template.title = format!("{} {}", description.name, description.version).into();
         let slots = self.0.settings.bearable_slots();
         let patterns = vars::Patterns::default();
@@ -122,14 +149,20 @@ impl Host {
     }
 
     /// A cached entry is only ever written for bytes that passed every check, and bears our MAC.
-    fn compiled(&self, name: &str, bytes: &[u8], digest: &[u8; 32]) -> Result<(Template, Description), PluginError> {
+    fn compiled(
+        &self,
+        origin: Origin,
+        name: &str,
+        bytes: &[u8],
+        digest: &[u8; 32],
+    ) -> Result<(Template, Description), PluginError> {
         if let Some((component, description)) =
             self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, digest))
         {
             return Ok((self.template(name, &component)?, description));
         }
         contract::check(name, bytes)?;
-        let component = self.compile(name, bytes)?;
+        let component = self.compile(origin, name, bytes)?;
         let template = self.template(name, &component)?;
         let description = self.described(name, &template)?;
         if let Some(cache) = &self.0.cache {
@@ -144,16 +177,21 @@ impl Host {
         if let Some((component, Stepped)) = cache.and_then(|cache| cache.get(&self.0.engine, digest)) {
             return Ok(component);
         }
-        let component = self.compile(name, bytes)?;
+        let component = self.compile(Origin::Outside, name, bytes)?;
         if let Some(cache) = cache {
             cache.put(digest, &component, &Stepped);
         }
         Ok(component)
     }
 
-    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Component, PluginError> {
-        Component::from_binary(&self.0.engine, bytes)
-            .map_err(|error| PluginError::Compile { name: name.to_owned(), problem: format!("{error:#}") })
+    /// One at a time: each may take as much memory as one compiler may.
+    fn compile(&self, origin: Origin, name: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        let _alone = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let compiler = match origin {
+            Origin::Ours => &Compiler::Here,
+            Origin::Outside => &self.0.settings.compiler,
+        };
+        compiler::compile(&self.0.engine, (&self.0.settings, compiler), name, bytes)
     }
 
     pub(crate) fn ticker(&self) -> Arc<Ticker> {

@@ -7,6 +7,7 @@
 //! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong.
 //! * `shelf`: where plugins lie; `embedded`: those inside the program.
 //! * `contract`: a component's bytes before they are compiled; `describe`, `vars`: what a plugin says of itself.
+//! * `compiler`: compiling, in a child process where it matters.
 //! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
 //! * `bindings`, `convert`, `check`: the contract's types, the core's words, and what a result may not be.
 //! * `step`: plugins of another kind, which `plugin.run` runs: with host functions, and with a thread that may wait.
@@ -15,6 +16,7 @@
 mod bindings;
 mod cache;
 mod check;
+mod compiler;
 mod contract;
 mod convert;
 mod describe;
@@ -32,6 +34,7 @@ mod step;
 mod trusted;
 mod vars;
 
+pub use compiler::{CompileLimits, Compiler, child_of_a_compiler};
 pub use contract::{CONTRACT_VERSION, Outside};
 pub use error::*;
 pub use host::Host;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{CompileLimits, Compiler};
+
 /// The largest component that is taken.
 pub const MAX_COMPONENT_BYTES: usize = 2 << 20;
 /// The most items that one call may carry in.
@@ -36,11 +38,22 @@ pub struct HostSettings {
     pub slots: u32,
     /// What one instance may use.
     pub limits: Limits,
+    /// Who compiles what is not inside this program.
+    pub compiler: Compiler,
+    /// What a child that compiles may use.
+    pub compile: CompileLimits,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { plugins_dir: None, cache: CacheFolder::User, slots: FEW_SLOTS, limits: Limits::default() }
+        Self {
+            plugins_dir: None,
+            cache: CacheFolder::User,
+            slots: FEW_SLOTS,
+            limits: Limits::default(),
+            compiler: Compiler::Here,
+            compile: CompileLimits::default(),
+        }
     }
 }
 

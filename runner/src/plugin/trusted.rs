@@ -14,10 +14,11 @@ impl<'a> OwnCode<'a> {
     }
 
     /// Loads it. The engine refuses code of another version or configuration; the caller compiles again.
-    #[expect(unsafe_code, reason = "compiled code cannot be checked, only trusted; the cache's MAC is the trust")]
+    #[expect(unsafe_code, reason = "compiled code cannot be checked, only trusted; the MAC is the trust")]
     pub(crate) fn load(self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes come from `Component::serialize` of this program: they bear a MAC under a key that only this user
-        // can read (file 0600 in a folder 0700, both of our own uid), checked over this same buffer, which nobody else holds.
+        // SAFETY: the bytes come from the compiler of this program: they bear a MAC, checked over this same buffer, which nobody else
+        // holds, under a key that only this user can read (the cache's, a file 0600 in a folder 0700, both of our own uid) or that
+        // only this process and the child know that it started for this one compile.
         unsafe { Component::deserialize(engine, self.0) }
     }
 }

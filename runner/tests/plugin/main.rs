@@ -4,5 +4,7 @@
 mod build;
 mod cache;
 mod codecs;
+mod compiler;
+mod corpus;
 mod guest;
 mod hostile;

@@ -2,7 +2,8 @@
 //!
 //! * `transfer`: pushes, pulls, verifies
 //! * `message`: MQTT
-//! * `plugin`: step plugins, and the way from their host functions to effects; `pins`: plugins that runs are pinned to
+//! * `plugin`: step plugins, and the way from their host functions to effects; `pins`: plugins that runs are pinned to;
+//!   `quarantine`: those that failed with several devices
 //! * `file`: the file store, local files, digests, and the index of what is stored
 //! * `shelf`: files of pulls; `ledger`: the books of traffic; `mirror`: what outside systems read in Redis
 
@@ -12,12 +13,14 @@ mod message;
 mod mirror;
 mod pins;
 mod plugin;
+mod quarantine;
 mod shelf;
 mod transfer;
 
 pub use file::Files;
 pub use ledger::Ledger;
 pub use mirror::Mirror;
+pub use quarantine::{Quarantine, quarantine, release};
 
 use super::{Control, Job, JobEnd, Performer};
 use crate::blob::{BlobStore, Contents};

@@ -1,6 +1,7 @@
 //! Step plugins: the one that the run is pinned to, with its grants, and its host functions as effects.
 
 use super::pins::unloaded;
+use super::quarantine::Named;
 use super::{World, stopped};
 use crate::engine::{Job, JobEnd, Note, NoteSender};
 use crate::plugin::{Effects, StepCall, StepFailure, StepRun};
@@ -48,13 +49,21 @@ impl World {
             begun = self.begin_plugin(&job, &request) => begun,
             end = stopped(&mut control) => return end,
         };
-        let mut run = match begun {
-            Ok(run) => run,
+        let (mut run, digest) = match begun {
+            Ok(begun) => begun,
             Err(failure) => return JobEnd::Outcome(Err(failure), Traffic::default()),
         };
         tokio::select! {
             biased;
-            ended = run.ended() => JobEnd::Outcome(outcome(&request.plugin, ended), Traffic::default()),
+            ended = run.ended() => {
+                let trapped = matches!(&ended, Err(StepFailure::Call(call)) if call.is_trap());
+                let outcome = outcome(&request.plugin, ended);
+                if let (true, Err(failure)) = (trapped, &outcome) {
+                    let device = job.run.device.as_deref().unwrap_or(job.run.id.as_str());
+                    self.trapped(Named { digest: &digest, title: &request.plugin }, device, failure).await;
+                }
+                JobEnd::Outcome(outcome, Traffic::default())
+            }
             end = stopped(&mut control) => {
                 run.stop();
                 // What it gives now is not asked for any more.
@@ -64,8 +73,11 @@ impl World {
         }
     }
 
-    async fn begin_plugin(&self, job: &Job, request: &PluginRequest) -> Result<StepRun, Failure> {
+    /// The run, and the digest of its plugin.
+    async fn begin_plugin(&self, job: &Job, request: &PluginRequest) -> Result<(StepRun, String), Failure> {
         let plugin = self.pinned_step(&request.plugin, job.run.plugins.get(&request.plugin)).await?;
+        let digest = plugin.digest().to_owned();
+        self.free(Named { digest: &digest, title: &request.plugin }).await?;
         let call = StepCall {
             run: job.run.id.to_string(),
             workflow: job.run.workflow.clone(),
@@ -81,7 +93,8 @@ impl World {
             step: job.id.step.clone(),
             notes: job.notes.clone(),
         };
-        plugin.start(call, Arc::new(reached)).await.map_err(|error| unloaded(&error))
+        let run = plugin.start(call, Arc::new(reached)).await.map_err(|error| unloaded(&error))?;
+        Ok((run, digest))
     }
 }
 

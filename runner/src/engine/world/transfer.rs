@@ -2,6 +2,7 @@
 
 use super::World;
 use super::mirror;
+use super::quarantine::Named;
 use super::shelf::RunShelf;
 use crate::engine::{Control, Hold, Job, JobEnd, Note, Progress, TaskKind, TransferView};
 use crate::link::{self, Claimed, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
@@ -11,6 +12,8 @@ use packhorse_core::transfer::{Checkpoint, ProgressReport, WaitReason};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
+/// What a transfer that its codec's traps ended has failed with.
+const TRAPPED: &str = "PH6001";
 /// Notes under way between link and engine; the link drops what does not fit.
 const NOTES: usize = 16;
 
@@ -20,6 +23,12 @@ impl World {
             Ok(plugin) => plugin,
             Err(failure) => return JobEnd::Outcome(Err(failure), Traffic::default()),
         };
+        let (digest, title) = (plugin.digest().to_owned(), plugin.title());
+        let named = Named { digest: &digest, title: &title };
+        if let Err(failure) = self.free(named).await {
+            return JobEnd::Outcome(Err(failure), Traffic::default());
+        }
+        let device = request.device.clone();
         let (notes, mut told) = mpsc::channel(NOTES);
         let view = TransferView::begun(&job.id.step, &request);
         let attempt = format!("{}/{}/{}", job.id.step, job.id.round, job.id.attempt);
@@ -60,6 +69,11 @@ impl World {
             telling.tell(&job, note);
         }
         drop(meter);
+        if let LinkEnd::Failed { failure, .. } = &end
+            && failure.code == TRAPPED
+        {
+            self.trapped(named, &device, failure).await;
+        }
         self.reflect_end(&job, &task, &end, telling.checkpoint());
         // Before the outcome: the commit that makes it durable takes these figures along.
         if let Err(failure) = self.ledger.write().await {

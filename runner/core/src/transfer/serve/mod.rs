@@ -5,6 +5,10 @@
 //!
 //! A file whose `meta` names a `url` is offered by it: the device fetches it there by itself, and nothing but its own digest or
 //! verdict ends such a push well.
+//!
+//! * `telling`: what is told of it, to people and to checkpoints.
+
+mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +18,6 @@ use super::failure::{bad_digest, code, verdict_failure};
 use super::intervals::Intervals;
 use super::line::{BACKOFF_CAP, Line};
 use super::plan::{PieceLimit, Plan};
-use super::progress::{WaitReason, Waiting, grouped};
 use super::time::{Micros, Time};
 use super::timers::Timer;
 use super::verify::{Comparison, compare};
@@ -450,41 +453,8 @@ impl Serve {
         }
     }
 
-    pub(super) fn waiting(&self, line: &Line) -> Option<Waiting> {
-        let since = self.asked.unwrap_or(line.began);
-        if self.by_url() {
-            let (fetched, size) = (grouped(self.fetched), grouped(self.size));
-            let text = format!("the device fetches the file by itself; it has {fetched} of {size} bytes, as it says");
-            return Some(Waiting { reason: WaitReason::DeviceTurn, since, text });
-        }
-        if self.sent.covered() == self.size {
-            let text = format!(
-                "all {} bytes were served; the device has not said yet that the file is good",
-                grouped(self.size)
-            );
-            return Some(Waiting { reason: WaitReason::DeviceVerdict, since, text });
-        }
-        let text = format!(
-            "the device asks for what it wants; {} of {} bytes were served",
-            grouped(self.sent.covered()),
-            grouped(self.size)
-        );
-        Some(Waiting { reason: WaitReason::DeviceTurn, since, text })
-    }
-
-    pub(super) fn silent_text(&self) -> String {
-        let (bytes, how) =
-            if self.by_url() { (self.fetched, "fetched, as it said") } else { (self.sent.covered(), "served") };
-        format!("silent since {} of {} bytes were {how}", grouped(bytes), grouped(self.size))
-    }
-
     pub(super) fn done(&self) -> &Intervals {
         &self.done
-    }
-
-    /// Bytes that the device has, as far as we know.
-    pub(super) fn reached(&self) -> u64 {
-        self.done.covered().max(if self.by_url() { self.fetched } else { 0 })
     }
 
     pub(super) fn size(&self) -> Option<u64> {
@@ -493,12 +463,6 @@ impl Serve {
 
     pub(super) fn in_flight(&self) -> usize {
         self.queue.len()
-    }
-
-    pub(super) fn fill(&self, checkpoint: &mut Checkpoint) {
-        checkpoint.done = self.done.clone();
-        checkpoint.sent = self.sent.clone();
-        checkpoint.digests = self.told.clone();
     }
 }
 
