@@ -37,6 +37,9 @@ const FLAGS: [&str; 16] = [
 
 /// The core module of a folder, with its contract in it.
 pub(super) fn module(folder: &Path) -> Result<Vec<u8>, PluginError> {
+    let absolute = std::path::absolute(folder);
+    let whole = absolute.map_err(|source| PluginError::File { verb: "read", path: folder.to_owned(), source })?;
+    let folder = whole.as_path();
     let made = tempfile::tempdir();
     let made = made.map_err(|source| PluginError::File { verb: "write", path: std::env::temp_dir(), source })?;
     let sdk = sdk(folder, made.path())?;
@@ -71,7 +74,8 @@ fn compile(folder: &Path, sdk: &Path, has_device: bool, module: &Path) -> Result
     let failed = |problem: String| PluginError::Build { path: folder.to_owned(), problem };
     let own = ["packhorse.c", "contract.c", "libc/libc.c"].map(|file| sdk.join(file));
     let mut clang = Command::new("clang");
-    clang.args(FLAGS).arg("-I").arg(folder).arg("-I").arg(sdk).arg("-I").arg(sdk.join("libc"));
+    // In the folder, so that messages and panics name files as the vendor does.
+    clang.current_dir(folder).args(FLAGS).arg("-I").arg(folder).arg("-I").arg(sdk).arg("-I").arg(sdk.join("libc"));
     if !has_device {
         clang.arg("-DPH_NO_DEVICE");
     }
@@ -91,11 +95,11 @@ fn compile(folder: &Path, sdk: &Path, has_device: bool, module: &Path) -> Result
     Ok(())
 }
 
-/// All C files at the top of the folder.
+/// All C files at the top of the folder, by their names.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>, PluginError> {
     let failed = |source| PluginError::File { verb: "read", path: folder.to_owned(), source };
     let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let paths = entries.into_iter().map(|entry| entry.path());
+    let paths = entries.into_iter().map(|entry| PathBuf::from(entry.file_name()));
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|extension| extension == "c")).collect();
     paths.sort();
     Ok(paths)
