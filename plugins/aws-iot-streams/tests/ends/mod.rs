@@ -74,7 +74,7 @@ pub(crate) fn offer(tag: u64) -> Command {
 
 /// Bytes of the file, cut at its end.
 pub(crate) fn bytes(offset: u64, length: u64) -> Vec<u8> {
-    (offset..(offset + length).min(SIZE)).map(|at| (at * 31 >> 3) as u8).collect()
+    (offset..(offset + length).min(SIZE)).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
 pub(crate) fn arrived(messages: Vec<Outgoing>) -> Vec<Incoming> {

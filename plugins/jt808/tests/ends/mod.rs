@@ -81,9 +81,9 @@ pub(crate) fn start(size: u64) -> Event {
 /// Bytes of the file, cut at its end; flags and escapes are frequent among them.
 pub(crate) fn bytes(offset: u64, length: u64, size: u64) -> Vec<u8> {
     let byte = |at: u64| {
-        if at % 5 == 0 {
+        if at.is_multiple_of(5) {
             0x7e
-        } else if at % 7 == 0 {
+        } else if at.is_multiple_of(7) {
             0x7d
         } else {
             (at * 31) as u8

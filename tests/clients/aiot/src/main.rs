@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
 
 async fn upload(broker: &str, product: &str, device: &str, file: &str) -> Result<String, String> {
     let (host, port) = broker.rsplit_once(':').ok_or("a broker is HOST:PORT")?;
-    let port = port.parse().map_err(|_| "a port is a number")?;
+    let port = port.parse::<u16>().map_err(|_| "a port is a number")?;
     let three = ThreeTuple {
         product_key: product.to_owned(),
         device_name: device.to_owned(),

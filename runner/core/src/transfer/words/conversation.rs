@@ -58,8 +58,10 @@ pub enum Algorithm {
     /// CRC-64/XZ: the polynomial of ECMA-182, reflected.
     Crc64Ecma,
     /// MurmurHash3 x86 32-bit.
+    #[serde(rename = "murmur3-x86-32")]
     Murmur3X8632,
     /// MurmurHash3 x64 128-bit: the second half above the first.
+    #[serde(rename = "murmur3-x64-128")]
     Murmur3X64128,
 }
 

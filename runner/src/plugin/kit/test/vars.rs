@@ -38,7 +38,7 @@ fn invented(var: &Var) -> Option<String> {
     let common = [&*var.default, "test", "1", "01", "0000"];
     let found = common.into_iter().find(|value| !value.is_empty() && (var.pattern.is_empty() || fits.is_match(value)));
     let shortest = || regex_syntax::parse(&var.pattern).ok().and_then(|tree| shortest(&tree));
-    found.map(str::to_owned).or_else(shortest).filter(|value| fits.is_match(value))
+    found.map(str::to_owned).or_else(shortest).filter(|value| var.pattern.is_empty() || fits.is_match(value))
 }
 
 fn shortest(tree: &Hir) -> Option<String> {

@@ -4,6 +4,8 @@ use super::super::testing::{Proxy, RedisServer};
 use super::*;
 use crate::store::contract::{facts, run};
 use crate::store::{Mark, RedisSettings, wall};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -186,15 +188,17 @@ fn a_living_process_keeps_its_runs_and_a_dead_one_is_fenced_off() {
 #[test]
 fn two_processes_that_append_at_once_get_all_or_nothing_in_their_way() {
     let server = RedisServer::start();
+    let fenced_in_all = Arc::new(AtomicU32::new(0));
     let threads: Vec<_> = (0..2_u32)
         .map(|number| {
-            let url = server.url();
+            let (url, fenced_in_all) = (server.url(), Arc::clone(&fenced_in_all));
             std::thread::spawn(move || {
                 let data = folder();
                 let journal = open(url, &data, Duration::from_secs(30));
                 let mut token = None;
                 let (mut good, mut fenced) = (0_u32, 0_u32);
-                for turn in 0..300_u64 {
+                // However the threads come to their turns: until one has been refused, within reason.
+                for turn in (0..5_000_u64).take_while(|turn| *turn < 300 || fenced_in_all.load(Ordering::Relaxed) == 0) {
                     // Time flies, so that each may take the run from the other again and again.
                     let now = WallTime(turn * 60_000);
                     if turn % 7 == u64::from(number) || token.is_none() {
@@ -204,7 +208,10 @@ fn two_processes_that_append_at_once_get_all_or_nothing_in_their_way() {
                     let place = journal.read(&run(1), 0).expect("readable").len() as u64;
                     match append(&journal, token, place).expect("the store works") {
                         Ok(_) => good += 1,
-                        Err(_) => fenced += 1,
+                        Err(_) => {
+                            fenced += 1;
+                            fenced_in_all.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 }
                 (good, fenced)
