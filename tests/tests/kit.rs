@@ -200,7 +200,7 @@ fn a_conversation_is_heard_kept_and_understood_again() {
     let (image, _) = world.file("image.bin", 20_000, 3);
     let image = format!("image={}", image.display());
     let more = ["--codec", "json-base64", "-i", "device=dev-1", "-i", &image];
-    world.run(&services, &workflow("ota-push.yaml"), &more).end().exits(0);
+    world.run(&services, &workflow("ota-push"), &more).end().exits(0);
     let pieces = |text: &str| {
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
