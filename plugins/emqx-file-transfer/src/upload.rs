@@ -54,7 +54,7 @@ impl Upload {
         }
         file_id.clone_into(&mut self.file_id);
         init.name.clone_into(&mut self.name);
-        self.checksum = init.checksum.or(self.checksum.filter(|_| !other));
+        self.checksum = init.checksum.or_else(|| self.checksum.filter(|_| !other));
     }
 
     /// As the contract's file. Its size is only told at the end: an upload is over when the device says so, not when all bytes that it
