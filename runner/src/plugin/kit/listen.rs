@@ -74,8 +74,8 @@ impl Listener {
     /// The next message of the conversation.
     pub fn hear(&mut self, flow: Flow, message: &Incoming) -> Heard {
         match flow {
-            Flow::ToDevice => self.to_device(message),
-            Flow::FromDevice => self.from_device(message),
+            Flow::ToDevice => self.hear_platform(message),
+            Flow::FromDevice => self.hear_device(message),
         }
     }
 
@@ -86,7 +86,7 @@ impl Listener {
         written::vectors(self.plugin.name(), self.finished)
     }
 
-    fn to_device(&mut self, message: &Incoming) -> Heard {
+    fn hear_platform(&mut self, message: &Incoming) -> Heard {
         let Some(session) = &mut self.theirs else { return silent("the codec has no device side to read it with") };
         let decoded = match session.decode(vec![message.clone()]) {
             Ok(decoded) => decoded,
@@ -111,7 +111,7 @@ impl Listener {
         heard
     }
 
-    fn from_device(&mut self, message: &Incoming) -> Heard {
+    fn hear_device(&mut self, message: &Incoming) -> Heard {
         let Some((opening, session)) = &mut self.ours else { return silent(&self.closed) };
         match session.decode(vec![message.clone()]) {
             Ok(decoded) => {

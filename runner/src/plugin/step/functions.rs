@@ -73,9 +73,9 @@ impl Calls {
             return Ok(Err(error));
         }
         let answer = self.ask(what, subject, Effect::Kv(request), out)?;
-        Ok(answer.and_then(|reply| match reply {
-            Reply::Value { value } => Ok(value),
-            _ => Ok(Value::Null),
+        Ok(answer.map(|reply| match reply {
+            Reply::Value { value } => value,
+            _ => Value::Null,
         }))
     }
 }
@@ -150,7 +150,7 @@ impl fastdfs::Host for Calls {
         // Where it lands is the tracker's choice: what is not within the grants does not stay.
         if let Err(why) = self.grants.has_group(&uri) {
             let gone = self.carry_out(Effect::BlobDelete { uri: uri.clone() })?;
-            let why = gone.err().map_or(why.clone(), |failure| format!("{why}; and it stays there: {failure}"));
+            let why = gone.err().map_or_else(|| why.clone(), |failure| format!("{why}; and it stays there: {failure}"));
             return self.refuse("fastdfs.upload", &uri, why, Error::Denied);
         }
         Ok(Ok(uri))
