@@ -95,8 +95,15 @@ fn vectors(name: &str) -> String {
 fn every_codec_passes_its_own_checks() {
     let random = count(20_000, 1_000_000);
     for codec in codecs() {
-        let report =
-            packhorse(&["plugin", "test", &codec.name, "--vectors", &vectors(&codec.name), "--random", &random.to_string()]);
+        let report = packhorse(&[
+            "plugin",
+            "test",
+            &codec.name,
+            "--vectors",
+            &vectors(&codec.name),
+            "--random",
+            &random.to_string(),
+        ]);
         println!("{report}");
         let fed = report.lines().filter(|line| line.contains("random packets"));
         let cases = fed.filter_map(|line| line.split_once(" cases")?.0.rsplit(' ').next()?.parse::<usize>().ok());

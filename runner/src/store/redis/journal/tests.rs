@@ -198,7 +198,8 @@ fn two_processes_that_append_at_once_get_all_or_nothing_in_their_way() {
                 let mut token = None;
                 let (mut good, mut fenced) = (0_u32, 0_u32);
                 // However the threads come to their turns: until one has been refused, within reason.
-                for turn in (0..5_000_u64).take_while(|turn| *turn < 300 || fenced_in_all.load(Ordering::Relaxed) == 0) {
+                for turn in (0..5_000_u64).take_while(|turn| *turn < 300 || fenced_in_all.load(Ordering::Relaxed) == 0)
+                {
                     // Time flies, so that each may take the run from the other again and again.
                     let now = WallTime(turn * 60_000);
                     if turn % 7 == u64::from(number) || token.is_none() {
