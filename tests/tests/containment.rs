@@ -7,6 +7,7 @@ mod guest;
 use guest::Guest;
 use packhorse_tests::{Ended, Service, World, world};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 struct Bench {
     world: World,
@@ -78,9 +79,8 @@ fn tangle(locals: usize, branches: usize) -> String {
     text.push_str(" (loop");
     for branch in 0..branches {
         let (a, b, c) = (branch % locals + 1, branch * 7 % locals + 1, branch * 13 % locals + 1);
-        text.push_str(&format!(
-            "(if (i64.eqz (local.get {a})) (then (local.set {b} (i64.add (local.get {c}) (local.get {a})))))"
-        ));
+        let sum = format_args!("(i64.add (local.get {c}) (local.get {a}))");
+        write!(text, "(if (i64.eqz (local.get {a})) (then (local.set {b} {sum})))").unwrap();
     }
     text.push_str(" (br_if 0 (i64.eqz (local.get 1)))) (local.get 2))");
     text
