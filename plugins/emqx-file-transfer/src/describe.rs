@@ -17,7 +17,7 @@ pub(crate) const ASYNC_PREFIX: &str = "$file-async/";
 pub(crate) const RESPONSE_PREFIX: &str = "$file-response/";
 
 /// A segment that fits a call to a codec, with room for others beside it.
-const SEGMENT_MAX: u32 = 512 * 1024;
+const SEGMENT_MAX: u32 = 128 * 1024;
 
 /// A variable of the workflow, with the device in it.
 pub(crate) fn variable(transfer: &Transfer, name: &str) -> String {
