@@ -13,6 +13,7 @@
 pub mod app;
 pub mod blob;
 pub mod bus;
+pub mod catalog;
 pub mod cli;
 pub mod device;
 pub mod engine;

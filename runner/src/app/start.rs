@@ -8,7 +8,8 @@ use super::services::Services;
 use super::sweep::Sweeping;
 use crate::app::exit::Stop;
 use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
-use crate::engine::{EngineHandle, Ledger, Mirror, Parts, World};
+use crate::catalog::Catalogs;
+use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Compiler, Host, HostSettings};
@@ -20,15 +21,31 @@ use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
 
-/// A running process.
-pub struct App {
+/// What runs are started on.
+#[derive(Clone)]
+pub struct Ground {
     /// Where everything is.
     pub settings: Settings,
     /// Its runs.
     pub engine: EngineHandle,
     /// What effects reach.
     pub world: World,
+}
+
+/// What a process is started with beside its settings, where it starts runs for others.
+#[derive(Default)]
+pub struct Offers {
+    /// Workflows and plugins that count.
+    pub catalogs: Option<Catalogs>,
+    /// Told of each run when its end is durable.
+    pub ended: Option<UnboundedSender<LiveView>>,
+}
+
+/// A running process.
+pub struct App {
+    ground: Ground,
     /// Its servers.
     pub services: Services,
     /// The journal, where it lies on Redis.
@@ -39,9 +56,22 @@ pub struct App {
     _folder: DataFolder,
 }
 
+impl std::ops::Deref for App {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
 impl App {
     /// Locks the data folder and brings everything up. Fails with exit 69 where a service, a port or the folder is not to be had.
     pub async fn start(settings: Settings, host: Host) -> Result<Self, Stop> {
+        Self::start_with(settings, host, Offers::default()).await
+    }
+
+    /// The same for a process that starts runs for others.
+    pub async fn start_with(settings: Settings, host: Host, offers: Offers) -> Result<Self, Stop> {
         let folder = lock(&settings.data)?;
         Point::AppLocked.pass();
         let chosen = settings.clone();
@@ -73,23 +103,17 @@ impl App {
             owner,
             durability,
             jobs: tokio::runtime::Handle::current(),
+            ended: offers.ended,
         })
         .map_err(|error| Stop::bug(chain(&error)))?;
         services.write(&settings.data).map_err(|error| cannot_write(&settings.data, &error))?;
         Point::ServicesWritten.pass();
-        let control = Control::listen(&settings.data, answers::answerer(engine.clone()))
-            .map_err(|error| cannot_write(&settings.data, &error))?;
+        let data = settings.data.clone();
+        let ground = Ground { settings, engine, world };
+        let control = Control::listen(&data, answers::answerer(ground.clone(), offers.catalogs))
+            .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();
-        Ok(Self {
-            settings,
-            engine,
-            world,
-            services,
-            redis,
-            control: Some(control),
-            sweeping: Some(sweeping),
-            _folder: folder,
-        })
+        Ok(Self { ground, services, redis, control: Some(control), sweeping: Some(sweeping), _folder: folder })
     }
 
     /// Parks every run, then stops everything in order.
@@ -110,7 +134,7 @@ impl App {
         Point::StopParted.pass();
         self.services.stop().await;
         Point::StopServices.pass();
-        drop(std::fs::remove_file(self.settings.data.join(super::SERVICES)));
+        drop(std::fs::remove_file(self.ground.settings.data.join(super::SERVICES)));
         Point::StopUnwritten.pass();
         parked.map_err(|error| Stop::journal(chain(&error)))
     }

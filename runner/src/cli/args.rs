@@ -40,8 +40,12 @@ pub(super) enum Output {
 pub(super) enum Command {
     /// Runs one workflow now, in this terminal, and waits for its end.
     Run(RunArgs),
-    /// Goes on with a run that was interrupted.
+    /// Goes on with a run that was interrupted or paused: in the daemon of the data folder, or in this terminal where there is none.
     Resume(ResumeArgs),
+    /// The daemon: takes up what is unfinished, starts runs for others, and loads workflows and plugins anew whenever their files change.
+    Serve(ServeArgs),
+    /// Has the daemon look at its folders now and tells what it found; exit 1 where something newest is not good.
+    Reload(DataArgs),
     /// Lists runs, newest first.
     Ps(PsArgs),
     /// Shows one run: its steps, outputs and traffic.
@@ -52,6 +56,10 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Pauses a run at the next packet boundary; `packhorse resume` goes on.
     Pause(RunRef),
+    /// Continues a failed run at the failed step.
+    Retry(RunRef),
+    /// Prints the journal of a run: everything that was decided, in order.
+    Logs(LogsArgs),
     /// Looks at broker, file store, Redis, clock, disk, rights, codecs and workflows, and says what to do.
     Doctor(ServiceArgs),
     /// Forgets runs that are older than they are kept (`retention` in packhorse.yaml), and what only they needed.
@@ -120,6 +128,9 @@ pub(super) struct RunArgs {
     /// With --each: at most so many runs at once.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
     pub parallel: usize,
+    /// Has the daemon of the data folder run it, prints the run's id and returns; local files are named by their whole paths.
+    #[arg(short, long, conflicts_with = "each")]
+    pub detach: bool,
     /// Another codec than the workflow names.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: Option<String>,
@@ -128,6 +139,34 @@ pub(super) struct RunArgs {
     pub vars: Vec<(String, String)>,
     #[command(flatten)]
     pub services: ServiceArgs,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Ends with an error where a workflow or plugin cannot be loaded at the start; otherwise the others are served.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+}
+
+/// The data folder alone.
+#[derive(Debug, Args)]
+pub(super) struct DataArgs {
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub run: RunRef,
+    /// Goes on until the run has ended.
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 /// `resume`.

@@ -2,7 +2,8 @@
 //!
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
-//! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
+//! * `serve`: the daemon, and `reload`, which asks it
+//! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -22,10 +23,12 @@ mod fastdfs;
 mod follow;
 mod gc;
 mod listen;
+mod logs;
 mod plugin;
 mod print;
 mod release;
 mod run;
+mod serve;
 mod signals;
 
 use crate::app::exit::{Exit, Stop};
@@ -62,6 +65,10 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Explain(args) => explain::explain(args, show).await,
         Command::Cancel(args) => ask::cancel(args, show).await,
         Command::Pause(args) => ask::pause(args, show).await,
+        Command::Retry(args) => ask::retry(args, show).await,
+        Command::Logs(args) => logs::logs(args, show).await,
+        Command::Serve(args) => serve::serve(args, show).await,
+        Command::Reload(args) => serve::reload(args, show).await,
         Command::Doctor(args) => doctor::doctor(args, show).await,
         Command::Validate(args) => check::validate(args, show).await,
         Command::Schema => check::schema(),

@@ -8,7 +8,7 @@ use super::performer::{Performer, Progress};
 use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
 use packhorse_core::failure::Failure;
-use packhorse_core::run::{Created, Durability, Refused, RunEvent, RunId, RunView};
+use packhorse_core::run::{Created, Durability, Record, Refused, RunEvent, RunId, RunView};
 use packhorse_core::workflow::Workflow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,6 +39,8 @@ pub struct Parts {
     pub durability: Durability,
     /// Where jobs run.
     pub jobs: tokio::runtime::Handle,
+    /// Told of each run when its end is durable.
+    pub ended: Option<mpsc::UnboundedSender<LiveView>>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -254,6 +256,20 @@ impl EngineHandle {
         };
         let transfer = checkpoint.and_then(|checkpoint| TransferView::kept(&checkpoint, &state));
         Ok(LiveView { view: state.view(workflow.as_deref(), self.clock.now()), progress: None, transfer, live: false })
+    }
+
+    /// Records of a run as the journal has them, from a number on, at most so many. The first has number 0.
+    pub async fn records(&self, run: &RunId, from: u64, most: usize) -> Result<Vec<Record>, EngineError> {
+        let (journal, run) = (self.journal.clone(), run.clone());
+        blocking(move || {
+            let facts = journal.read(&run, from)?;
+            if facts.is_empty() && journal.read(&run, 0)?.is_empty() {
+                return Err(EngineError::Unknown(run));
+            }
+            let records: Result<Vec<Record>, _> = facts.iter().take(most).map(|fact| Record::decode(fact)).collect();
+            records.map_err(|error| EngineError::Unreadable { run, why: error.to_string() })
+        })
+        .await
     }
 
     /// Newest first; runs that cannot be read are left out and logged.

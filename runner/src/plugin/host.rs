@@ -90,6 +90,21 @@ impl Host {
         Ok(plugin)
     }
 
+    /// Names of the codecs that came with this program.
+    pub fn embedded() -> impl Iterator<Item = &'static str> {
+        super::embedded::CODECS.iter().map(|codec| codec.name())
+    }
+
+    /// Loads a codec that came with this program, whatever lies in the plugins folder.
+    pub fn load_embedded(&self, name: &str) -> Result<Arc<Plugin>, PluginError> {
+        let codec = super::embedded::find(name).ok_or_else(|| PluginError::NotBuilt {
+            name: name.to_owned(),
+            looked: String::new(),
+            hint: String::new(),
+        })?;
+        self.load_from(Origin::Ours, codec.name(), codec.component()?)
+    }
+
     /// Loads a component from memory; `name_hint` is what messages call it until it has told its name.
     pub fn load_bytes(&self, name_hint: &str, component: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         self.load_from(Origin::Outside, name_hint, component)

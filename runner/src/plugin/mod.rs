@@ -41,5 +41,5 @@ pub use host::Host;
 pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
 pub use settings::*;
-pub use shelf::Listed;
+pub use shelf::{Listed, check_name, pick};
 pub use step::*;

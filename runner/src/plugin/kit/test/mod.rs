@@ -98,6 +98,21 @@ pub fn test(
     Ok(report)
 }
 
+/// Runs the vectors in a folder and nothing else; how many sessions they are. Where there is no folder, there are none.
+///
+/// # Errors
+/// What fails, or why the vectors cannot be read, in words.
+pub fn golden(plugin: &Arc<Plugin>, vectors_dir: &Path) -> Result<u64, String> {
+    let vectors = vectors_of(plugin, vectors_dir).map_err(|error| packhorse_core::failure::chain(&error))?;
+    let bench = Bench::new(plugin, &vectors, TestOptions::default());
+    let bench = bench.map_err(|error| packhorse_core::failure::chain(&error))?;
+    let checks = golden::checks(&bench);
+    match checks.iter().find(|check| check.status == Status::Failed) {
+        Some(check) => Err(format!("{}: {}", check.name, check.detail)),
+        None => Ok(checks.iter().map(|check| check.cases).sum()),
+    }
+}
+
 /// The component and its compiled code; loading it already held it to its limits.
 fn size(host: &Host, plugin: &Plugin) -> Result<(u64, String), String> {
     let limit = super::super::MAX_COMPONENT_BYTES;
