@@ -4,7 +4,7 @@ use super::fit::Fit;
 use super::library::Library;
 use super::start::Ground;
 use crate::app::exit::Stop;
-use crate::engine::{NewRun, new_run_id};
+use crate::engine::{EngineError, NewRun, new_run_id};
 use crate::failpoint::Point;
 use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// How a file begins that does not lie on this machine.
+const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
 const LARGE_STACK: usize = 64 << 20;
 
@@ -46,6 +48,14 @@ pub struct Prepared {
     steps: BTreeMap<String, Arc<StepPlugin>>,
 }
 
+impl Prepared {
+    /// Inputs that are files of this machine, as written.
+    pub(super) fn local_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let local = |(_, text): &&(String, String)| !SCHEMES.iter().any(|scheme| text.starts_with(scheme));
+        self.files.iter().filter(local).map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+}
+
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
 pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>) -> Result<Prepared, Stop> {
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
@@ -67,7 +77,12 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
-pub async fn launch(app: &Ground, mut prepared: Prepared) -> Result<RunId, Stop> {
+pub async fn launch(app: &Ground, prepared: Prepared) -> Result<RunId, Stop> {
+    launch_as(app, prepared, new_run_id()).await
+}
+
+/// The same under an id that was made before. An id that is taken is PH8403.
+pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) -> Result<RunId, Stop> {
     let settings = app.settings.clone();
     let room = tokio::task::spawn_blocking(move || super::room::for_a_run(&settings)).await;
     room.map_err(|error| Stop::bug(error.to_string()))??;
@@ -89,7 +104,7 @@ pub async fn launch(app: &Ground, mut prepared: Prepared) -> Result<RunId, Stop>
     let device = device(&prepared.inputs);
     fits(app, &prepared, &device).await?;
     let created = Created {
-        run: new_run_id(),
+        run,
         workflow: prepared.workflow.name.clone(),
         digest: prepared.workflow.digest.clone(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
@@ -100,7 +115,10 @@ pub async fn launch(app: &Ground, mut prepared: Prepared) -> Result<RunId, Stop>
         plugins,
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
-    app.engine.start(new).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
+    app.engine.start(new).await.map_err(|error| match error {
+        EngineError::Unreadable { .. } => Stop::unavailable("PH8403", chain(&error)),
+        error => Stop::unavailable("PH7002", chain(&error)),
+    })
 }
 
 /// Refuses a run whose packets cannot fit the broker.
@@ -195,7 +213,7 @@ async fn step_plugins(
 
 /// A local file must be readable before anything starts; others are looked for later.
 fn readable(text: &str) -> Result<(), Stop> {
-    if ["fastdfs:", "packets:", "md5:", "sha256:"].iter().any(|scheme| text.starts_with(scheme)) {
+    if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
     }
     let path = Path::new(text.strip_prefix("file:").unwrap_or(text));

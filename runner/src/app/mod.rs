@@ -11,7 +11,7 @@
 //! * `launch`: from a workflow file and inputs to a run
 //! * `library`: where it takes workflows and plugins from
 //! * `answers`: what the control socket answers
-//! * `daemon`: a process that starts runs for others
+//! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
@@ -26,6 +26,7 @@ mod journal;
 mod launch;
 mod library;
 mod mqtt;
+mod once;
 mod redis;
 mod room;
 mod services;

@@ -33,7 +33,7 @@ pub enum Shelved {
 }
 
 impl Shelved {
-    /// Whether it came with this program.
+    /// Whether it came with this program; a file with the same bytes changes nothing.
     pub const fn is_embedded(&self) -> bool {
         matches!(self, Self::Codec { vectors: None, .. })
     }
@@ -48,7 +48,7 @@ impl Shelved {
 }
 
 /// What one look changed, by kind and name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Told {
     /// `workflow` or `plugin`.
     pub kind: &'static str,

@@ -40,7 +40,12 @@ pub struct Options {
     pub host: Host,
     /// Tells the time.
     pub clock: fn() -> WallTime,
+    /// Hears of every change.
+    pub told: Listener,
 }
+
+/// Hears of changes.
+pub type Listener = Arc<dyn Fn(&Told) + Send + Sync>;
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -83,6 +88,7 @@ impl Catalogs {
         let mut keeper = Keeper {
             host: options.host,
             clock: options.clock,
+            told: options.told,
             folders,
             watch,
             checker,
@@ -127,6 +133,7 @@ struct Folders {
 struct Keeper {
     host: Host,
     clock: fn() -> WallTime,
+    told: Listener,
     folders: Folders,
     watch: Watch,
     checker: Checker,
@@ -189,7 +196,10 @@ impl Keeper {
         changes.extend(named("workflow", told));
         self.verdicts.retain(|(name, digest), _| plugins.holds(name, digest));
         if !changes.is_empty() {
-            changes.iter().for_each(tell);
+            for change in &changes {
+                tell(change);
+                (self.told)(change);
+            }
             self.sender.send_replace(Arc::new(next));
         }
         (changes, unsettled)

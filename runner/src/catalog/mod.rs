@@ -17,4 +17,4 @@ mod tests;
 mod watch;
 
 pub use generation::{Definition, Generation, Shelved, Told};
-pub use keeper::{Catalogs, Options, Reload};
+pub use keeper::{Catalogs, Listener, Options, Reload};

@@ -46,6 +46,10 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Has the daemon look at its folders now and tells what it found; exit 1 where something newest is not good.
     Reload(DataArgs),
+    /// Makes a token for the daemon's API, and prints the lines for `packhorse.yaml` that allow it.
+    Token(TokenArgs),
+    /// Prints the OpenAPI document of the daemon's API.
+    Openapi,
     /// Lists runs, newest first.
     Ps(PsArgs),
     /// Shows one run: its steps, outputs and traffic.
@@ -147,8 +151,26 @@ pub(super) struct ServeArgs {
     /// Ends with an error where a workflow or plugin cannot be loaded at the start; otherwise the others are served.
     #[arg(long)]
     pub strict: bool,
+    /// Where the HTTP API listens; port 0 takes a free one. Without tokens in packhorse.yaml only loopback is served.
+    /// 127.0.0.1:8440 where nothing is said.
+    #[arg(long, env = "PACKHORSE_LISTEN", value_name = "HOST:PORT")]
+    pub listen: Option<String>,
     #[command(flatten)]
     pub services: ServiceArgs,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Who will have it.
+    pub name: String,
+    /// What it allows, once for each: runs:read, runs:start, runs:control, definitions:read, definitions:reload, metrics:read.
+    /// Everything where nothing is said.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// How long it is good, such as 90d; for ever where nothing is said.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 /// The data folder alone.

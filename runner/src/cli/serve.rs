@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args.services)?;
+    let settings = super::settings_with(&args.services, args.listen)?;
     let mut signals = Signals::take()?;
     let mut hangups = hangups()?;
     let host = app::host(&settings.plugins).await?;
@@ -26,7 +26,7 @@ pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
         daemon.stop().await?;
         return Err(stop);
     }
-    show.note(&format!("{}; {taken} unfinished runs taken up", counts(&generation)));
+    show.note(&format!("{}; {taken} unfinished runs taken up; http://{}", counts(&generation), daemon.http.addr));
     let exit = loop {
         tokio::select! {
             exit = signals.next() => break exit,

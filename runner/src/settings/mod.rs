@@ -4,6 +4,7 @@ mod address;
 mod mqtt;
 mod plugins;
 mod redis;
+mod serve;
 mod store;
 mod value;
 
@@ -11,6 +12,7 @@ pub use address::{FastdfsAt, MqttAt, STORAGE_PORT, SettingError, TRACKER_PORT, l
 pub use mqtt::{KeepAlive, MqttAccess, MqttSession, MqttVersion};
 
 pub use redis::{RedisAt, RedisServer};
+pub use serve::{LISTEN, ServeSettings, TokenSettings};
 pub use store::{StoreKind, StoreSettings};
 
 use packhorse_core::grant::Grants;
@@ -46,6 +48,8 @@ pub struct Given {
     pub plugins: Option<PathBuf>,
     /// `--workflows`.
     pub workflows: Option<PathBuf>,
+    /// `serve --listen`.
+    pub listen: Option<String>,
 }
 
 /// Settings as meant.
@@ -71,6 +75,8 @@ pub struct Settings {
     pub grants: BTreeMap<String, Grants>,
     /// Workflows by name.
     pub workflows: PathBuf,
+    /// The HTTP side of the daemon.
+    pub serve: ServeSettings,
 }
 
 /// `packhorse.yaml` as written.
@@ -86,6 +92,7 @@ struct File {
     plugins: Option<serde_yaml::Value>,
     plugins_dir: Option<PathBuf>,
     workflows: Option<PathBuf>,
+    serve: Option<serve::ServeFile>,
 }
 
 impl Settings {
@@ -125,6 +132,7 @@ impl Settings {
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
             workflows: path(given.workflows, file.workflows, "workflows"),
+            serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,
         })
     }
 }

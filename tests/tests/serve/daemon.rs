@@ -31,13 +31,22 @@ impl Daemon {
         let (data, workflows, plugins) = (folder("data"), folder("workflows"), folder("plugins"));
         let (mqtt, tracker) = (&self.services.mqtt, &self.services.tracker);
         let at = ["serve", "--mqtt", mqtt, "--fastdfs", tracker, "--data", &data];
-        let process = self.world.start(&[&at[..], &["--workflows", &workflows, "--plugins", &plugins]].concat());
+        let process = self
+            .world
+            .start(&[&at[..], &["--workflows", &workflows, "--plugins", &plugins, "--listen", "127.0.0.1:0"]].concat());
         self.process = Some(process);
         let begun = Instant::now();
         while self.ask(&["ps"]).is_none() {
             assert!(self.process().runs() && begun.elapsed() < PATIENCE, "{}", self.process().err());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// `HOST:PORT` of its API.
+    pub(crate) fn http(&self) -> String {
+        let services = std::fs::read(self.world.data().join("services.json")).expect("it is written");
+        let services: Value = serde_json::from_slice(&services).expect("it is JSON");
+        services["http"].as_str().expect("the API listens").trim_start_matches("http://").to_owned()
     }
 
     pub(crate) fn process(&mut self) -> &mut Child {
