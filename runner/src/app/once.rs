@@ -33,7 +33,7 @@ pub(super) async fn run_of(index: &dyn KeyValue, once: &Once) -> Result<RunId, F
     for number in 0..TICKETS {
         let ticket = format!("{key}:{number}");
         let drawn = ask(index, KvRequest::Incr { key: ticket.clone(), by: 1 }).await?;
-        if drawn == Value::from(1) {
+        if drawn == 1 {
             ask(index, KvRequest::Expire { key: ticket, after: KEPT }).await?;
             // Somebody with an earlier ticket may only have been slow.
             return match written(index, &key, once).await? {

@@ -15,7 +15,7 @@ const FAILER: &str =
     "kind: workflow/v1\nname: failer\nsteps:\n  - uses: fail\n    with: { message: it was meant to }\n";
 
 fn daemon() -> Daemon {
-    let mut daemon = Daemon::start();
+    let daemon = Daemon::start();
     daemon.save("sleeper", SLEEPER);
     daemon.save("failer", FAILER);
     daemon.ask(&["reload"]).expect("both are good");

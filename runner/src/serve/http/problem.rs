@@ -14,7 +14,8 @@ pub(super) struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind in a few words.
-    pub title: String,
+    #[schema(value_type = String)]
+    pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// What happened this time.
@@ -31,7 +32,7 @@ impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("https://packhorse.dev/problems/{code}"),
-            title: status.canonical_reason().unwrap_or("Problem").to_owned(),
+            title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
             detail: detail.into(),
             code: code.to_owned(),
