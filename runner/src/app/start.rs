@@ -21,7 +21,11 @@ use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
+
+/// How long somebody who only looks at a data folder may have it.
+const PASSING: Duration = Duration::from_secs(3);
 
 /// What runs are started on.
 #[derive(Clone)]
@@ -72,7 +76,7 @@ impl App {
 
     /// The same for a process that starts runs for others.
     pub async fn start_with(settings: Settings, host: Host, offers: Offers) -> Result<Self, Stop> {
-        let folder = lock(&settings.data)?;
+        let folder = lock(&settings.data).await?;
         Point::AppLocked.pass();
         let chosen = settings.clone();
         let stores = tokio::task::spawn_blocking(move || stores(&chosen)).await;
@@ -151,12 +155,24 @@ fn stores(settings: &Settings) -> Result<(Opened, Arc<dyn KeyValue>), Stop> {
     Ok((opened, values))
 }
 
-fn lock(data: &Path) -> Result<DataFolder, Stop> {
-    DataFolder::open(data).map_err(|error| match &error {
-        FolderError::InUse { .. } => Stop::unavailable("PH1004", chain(&error))
-            .hint("use `packhorse ps`, `show`, `explain` and `cancel` beside it, or choose another folder with --data"),
-        FolderError::Io { .. } => Stop::unavailable("PH1003", chain(&error)),
-    })
+/// Whoever only looks at the folder has it for a moment, and listens to nobody: that one is waited for.
+async fn lock(data: &Path) -> Result<DataFolder, Stop> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let error = match DataFolder::open(data) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => error,
+        };
+        let FolderError::InUse { .. } = &error else {
+            return Err(Stop::unavailable("PH1003", chain(&error)));
+        };
+        if begun.elapsed() >= PASSING || crate::serve::control::is_heard(data).await {
+            return Err(Stop::unavailable("PH1004", chain(&error)).hint(
+                "use `packhorse ps`, `show`, `explain` and `cancel` beside it, or choose another folder with --data",
+            ));
+        }
+        tokio::time::sleep(PASSING / 50).await;
+    }
 }
 
 /// Starts the plugin host off the async threads.

@@ -197,6 +197,11 @@ async fn line(reader: impl AsyncRead + Unpin, most: u64) -> io::Result<String> {
     }
 }
 
+/// Whether a process listens in the data folder.
+pub async fn is_heard(folder: &Path) -> bool {
+    UnixStream::connect(folder.join(SOCKET)).await.is_ok()
+}
+
 /// Asks whoever owns the data folder. `Ok(None)`: nobody listens there.
 pub async fn ask(folder: &Path, question: &Question) -> Result<Option<Value>, Failure> {
     let path = folder.join(SOCKET);

@@ -35,10 +35,15 @@ impl Daemon {
             .world
             .start(&[&at[..], &["--workflows", &workflows, "--plugins", &plugins, "--listen", "127.0.0.1:0"]].concat());
         self.process = Some(process);
+        self.says("unfinished runs taken up");
+    }
+
+    /// Waits until it has said so on stderr.
+    pub(crate) fn says(&mut self, words: &str) {
         let begun = Instant::now();
-        while self.ask(&["ps"]).is_none() {
-            assert!(self.process().runs() && begun.elapsed() < PATIENCE, "{}", self.process().err());
-            std::thread::sleep(Duration::from_millis(20));
+        while !self.process().err().contains(words) {
+            assert!(self.process().runs() && begun.elapsed() < PATIENCE, "{words}?\n{}", self.process().err());
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -96,7 +101,8 @@ impl Daemon {
     }
 
     pub(crate) fn show(&self, run: &str) -> Value {
-        self.ask(&["show", run]).unwrap_or_else(|| panic!("{run} cannot be shown"))
+        let data = self.world.data().display().to_string();
+        self.world.json(0, &["show", run, "--data", &data])
     }
 
     /// Waits until a view of a run is as wanted.

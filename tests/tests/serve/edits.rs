@@ -48,7 +48,7 @@ fn a_broken_file_is_told_and_the_last_good_one_serves() {
     assert_eq!(run["outputs"]["version"], "1");
     daemon.save("a", &sleeper("a", 3, "10ms"));
     daemon.process().signal(Signal::HUP);
-    daemon.process().line(|line| line.contains("reloaded: 1 workflows").then_some(()));
+    daemon.says("reloaded: 1 workflows");
     let run = daemon.run("a", &[]);
     let run = daemon.until(&run, |view| status(view) == "succeeded");
     assert_eq!(run["outputs"]["version"], "3");
