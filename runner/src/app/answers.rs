@@ -27,10 +27,17 @@ pub(super) fn answerer(ground: Ground, catalogs: Option<Catalogs>) -> Answerer {
             match (question, catalogs) {
                 (Question::Start(start), Some(catalogs)) => begin(&ground, &catalogs, start).await,
                 (Question::Reload, Some(catalogs)) => reload(&catalogs).await,
+                // A process that works on one run ends with it: it takes up no other.
+                (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
                 (question, _) => answer(&ground.engine, question).await,
             }
         })
     })
+}
+
+fn no_daemon() -> Failure {
+    Failure::new("PH8006", Class::Operator, "no daemon works on this data folder")
+        .hint("start one with `packhorse serve`")
 }
 
 async fn begin(ground: &Ground, catalogs: &Catalogs, start: Start) -> Result<Value, Failure> {
@@ -86,10 +93,7 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             let records = engine.records(&run, from, RECORDS).await.map_err(|error| failure(&error))?;
             Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
         }
-        Question::Start(_) | Question::Reload => {
-            Err(Failure::new("PH8006", Class::Permanent, "no daemon works on this data folder")
-                .hint("start one with `packhorse serve`"))
-        }
+        Question::Start(_) | Question::Reload => Err(no_daemon()),
     }
 }
 

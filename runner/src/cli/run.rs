@@ -67,10 +67,13 @@ pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
     finish(app, run, signals, show).await
 }
 
-/// Has the process of the data folder go on with a run; `None` where there is none.
+/// Has the daemon of the data folder go on with a run; `None` where there is none.
 async fn resumed(settings: &Settings, run: &str) -> Result<Option<Value>, Stop> {
     let question = Question::Resume { run: run.to_owned() };
-    control::ask(&settings.data, &question).await.map_err(super::ask::stop)
+    match control::ask(&settings.data, &question).await {
+        Err(failure) if failure.code == "PH8006" => Ok(None),
+        answer => answer.map_err(super::ask::stop),
+    }
 }
 
 /// The run that was named, or the only unfinished one; taken up again.
