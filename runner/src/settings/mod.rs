@@ -14,6 +14,7 @@ pub use redis::{RedisAt, RedisServer};
 pub use store::{StoreKind, StoreSettings};
 
 use packhorse_core::grant::Grants;
+use packhorse_core::profile::Profiles;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub plugins: PathBuf,
     /// What each step plugin was granted, by name.
     pub grants: BTreeMap<String, Grants>,
+    /// How much each plugin may use.
+    pub profiles: Profiles,
     /// Workflows by name.
     pub workflows: PathBuf,
 }
@@ -124,6 +127,7 @@ impl Settings {
             data: path(given.data, file.data, DATA),
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
+            profiles: plugins.profiles,
             workflows: path(given.workflows, file.workflows, "workflows"),
         })
     }
