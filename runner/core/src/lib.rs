@@ -10,6 +10,7 @@ pub mod failure;
 pub mod file;
 pub mod grant;
 pub mod hex;
+pub mod profile;
 pub mod run;
 pub mod step;
 pub mod transfer;

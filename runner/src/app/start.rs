@@ -17,6 +17,7 @@ use crate::serve::control::Control;
 use crate::settings::{RedisAt, Settings};
 use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::profile::Profiles;
 use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
@@ -175,11 +176,12 @@ async fn lock(data: &Path) -> Result<DataFolder, Stop> {
     }
 }
 
-/// Starts the plugin host off the async threads.
-pub async fn host(plugins: &Path) -> Result<Host, Stop> {
+/// Starts the plugin host off the async threads; `profiles` are those of the settings.
+pub async fn host(plugins: &Path, profiles: &Profiles) -> Result<Host, Stop> {
     // By this path the program is found even when another one has taken its name.
     let compiler = Compiler::Child("/proc/self/exe".into());
-    let settings = HostSettings { plugins_dir: Some(plugins.to_owned()), compiler, ..HostSettings::default() };
+    let (plugins_dir, profiles) = (Some(plugins.to_owned()), profiles.clone());
+    let settings = HostSettings { plugins_dir, compiler, profiles, ..HostSettings::default() };
     let host = tokio::task::spawn_blocking(move || Host::new(settings)).await;
     host.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::bug(chain(&error)))
 }

@@ -5,7 +5,7 @@ use super::generation::{Generation, Shelved, Told};
 use super::judge::{self, Lack};
 use super::scan::{Scanner, View};
 use super::watch::Watch;
-use crate::plugin::{Host, MAX_COMPONENT_BYTES};
+use crate::plugin::{Host, MAX_LARGE_COMPONENT_BYTES};
 use packhorse_core::catalog::{Change, Seen};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::run::WallTime;
@@ -82,7 +82,7 @@ impl Catalogs {
         let (watch, hints) = Watch::start(&[&options.workflows, &options.plugins]);
         let folders = Folders {
             workflows: Scanner::new(&options.workflows, "yaml", MAX_BYTES as u64 + 1),
-            plugins: Scanner::new(&options.plugins, "wasm", MAX_COMPONENT_BYTES as u64),
+            plugins: Scanner::new(&options.plugins, "wasm", MAX_LARGE_COMPONENT_BYTES as u64),
         };
         let checker = Checker::start()?;
         let mut keeper = Keeper {

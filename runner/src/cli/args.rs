@@ -297,29 +297,29 @@ pub(super) enum PluginCommand {
     Build {
         /// Folders of codecs; without any, every codec in the plugins folder.
         paths: Vec<PathBuf>,
-        /// Where the .wasm files go.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
+        #[command(flatten)]
+        place: PlaceArgs,
     },
     /// Shows what a codec is: contract version, imports, topics, modes, limits, digest.
     Inspect {
         /// A name or a path to a .wasm file.
         plugin: String,
-        /// The plugins folder.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
+        #[command(flatten)]
+        place: PlaceArgs,
     },
     /// Runs a codec's golden vectors, round trips, random bytes and a whole transfer over a lossy link. A codec whose folder lies in
     /// the plugins folder, and has changed, is built before.
     Test {
         /// Names or paths; without any, every codec that is there.
         plugins_named: Vec<String>,
-        /// The plugins folder; vectors lie in NAME/vectors/ below it.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-        /// Another folder with vectors.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Another folder with vectors, those of another codec of the same format too.
         #[arg(long, value_name = "DIR")]
         vectors: Option<PathBuf>,
+        /// Plays the device where the codec has no device side: another codec of the same format.
+        #[arg(long, value_name = "NAME[@VERSION]")]
+        device: Option<String>,
         /// Random inputs to each side.
         #[arg(long, default_value_t = 20_000)]
         random: u32,
@@ -333,13 +333,17 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Times a codec: nanoseconds a packet, alone and sixteen in a call, beside the same code natively where its crate is there.
+    /// Times codecs: nanoseconds a packet, alone and sixteen in a call, beside the same code natively where its crate is there; what it takes
+    /// to compile and to load one, and what an instance keeps in memory.
     Bench {
-        /// A name or a path to a .wasm file.
-        plugin: String,
-        /// The plugins folder; the crate lies in NAME/ below it.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
+        /// Names or paths to .wasm files. Of several, each is set beside the native figures of the first.
+        #[arg(required = true)]
+        plugins_named: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Plays the device where a codec has no device side: another codec of the same format.
+        #[arg(long, value_name = "NAME[@VERSION]")]
+        device: Option<String>,
         /// Bytes of file in a packet, as near as the codec allows; 1024 where it is not given.
         #[arg(long, value_name = "BYTES")]
         piece: Option<u32>,
@@ -391,6 +395,26 @@ pub(super) enum PluginCommand {
         #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
         plugins: Option<PathBuf>,
     },
+}
+
+/// Where codecs lie, and how much they may use.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// The plugins folder: `NAME.wasm`, and the codec's own folder `NAME/` with its source and `vectors/`.
+    #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// What the codecs of this command may use, whatever `plugins.NAME.profile` says: `large` for those that bring the interpreter of their language.
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileChoice>,
+}
+
+/// How much a codec may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProfileChoice {
+    /// What translating packets needs.
+    Standard,
+    /// What an interpreter needs.
+    Large,
 }
 
 /// Whom to listen to, and as which codec.

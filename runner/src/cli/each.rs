@@ -46,7 +46,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         );
     }
     let mut signals = Signals::take()?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     // Every line is checked before anything is started: a mistake in the last one must not cost the others.
     for device in &devices {
         app::prepare(with_device(&launch, device), &settings, &Library::Folders(&host)).await?;

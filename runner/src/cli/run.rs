@@ -30,7 +30,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         codec: args.codec,
         vars: once(args.vars, "variable")?,
     };
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     let prepared = app::prepare(asked, &settings, &Library::Folders(&host)).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
@@ -54,7 +54,7 @@ pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
         return Ok(Exit::Succeeded);
     }
     let signals = Signals::take()?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
     let run = match chosen(&app, args.run.as_deref()).await {

@@ -16,7 +16,7 @@ pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
     let settings = super::settings_with(&args.services, args.listen)?;
     let mut signals = Signals::take()?;
     let mut hangups = hangups()?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     let (daemon, taken) = Daemon::start(settings, host).await?;
     announce(&daemon.app, show);
     let generation = daemon.catalogs.current();

@@ -8,6 +8,7 @@
 //! * `shelf`: where plugins lie; `embedded`: those inside the program.
 //! * `contract`: a component's bytes before they are compiled; `describe`, `vars`: what a plugin says of itself.
 //! * `compiler`: compiling, in a child process where it matters.
+//! * `room`: what plugins of one profile share. `weight`: whether a component is too much for its profile.
 //! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
 //! * `bindings`, `convert`, `check`: the contract's types, the core's words, and what a result may not be.
 //! * `step`: plugins of another kind, which `plugin.run` runs: with host functions, and with a thread that may wait.
@@ -27,12 +28,14 @@ mod guest;
 mod host;
 pub mod kit;
 mod loaded;
+mod room;
 mod session;
 mod settings;
 mod shelf;
 mod step;
 mod trusted;
 mod vars;
+mod weight;
 
 pub use compiler::{CompileLimits, Compiler, child_of_a_compiler};
 pub use contract::{CONTRACT_VERSION, Outside};

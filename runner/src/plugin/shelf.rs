@@ -191,7 +191,7 @@ pub struct Listed {
 impl Listed {
     /// Whether it is a step plugin, and no codec; looks into its file.
     pub fn is_step(&self) -> bool {
-        let bytes = self.path.as_deref().and_then(|path| read(path).ok());
+        let bytes = self.path.as_deref().and_then(|path| read(path, MAX_COMPONENT_BYTES).ok());
         bytes.is_some_and(|bytes| super::Host::is_step(&bytes))
     }
 }
@@ -215,8 +215,14 @@ pub(crate) fn list(dir: Option<&Path>) -> Vec<Listed> {
     listed
 }
 
-/// Reads a component's file, never more than a component may have.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
+/// The name in a file's name: what stands before `@`.
+pub(crate) fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    stem.split('@').next().unwrap_or_default().to_owned()
+}
+
+/// Reads a component's file, never more than `most` bytes.
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, PluginError> {
     let failed = |source| PluginError::File { verb: "read", path: path.to_owned(), source };
     let kind = std::fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {
@@ -224,9 +230,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
     }
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MAX_COMPONENT_BYTES {
-        return Err(too_large(&path.display().to_string(), kind.len().max(bytes.len() as u64)));
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > most {
+        return Err(too_large(&path.display().to_string(), kind.len().max(bytes.len() as u64), most));
     }
     Ok(bytes)
 }

@@ -16,6 +16,7 @@ pub use serve::{LISTEN, ServeSettings, TokenSettings};
 pub use store::{StoreKind, StoreSettings};
 
 use packhorse_core::grant::Grants;
+use packhorse_core::profile::Profiles;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub plugins: PathBuf,
     /// What each step plugin was granted, by name.
     pub grants: BTreeMap<String, Grants>,
+    /// How much each plugin may use.
+    pub profiles: Profiles,
     /// Workflows by name.
     pub workflows: PathBuf,
     /// The HTTP side of the daemon.
@@ -131,6 +134,7 @@ impl Settings {
             data: path(given.data, file.data, DATA),
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
+            profiles: plugins.profiles,
             workflows: path(given.workflows, file.workflows, "workflows"),
             serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,
         })
