@@ -178,7 +178,7 @@ impl Limits {
             memory: 128 << 20,
             stack: 512 << 10,
             cpu: Duration::from_millis(500),
-            wall: Duration::from_secs(5),
+            wall: Duration::from_secs(25),
             fuel: None,
         }
     }
