@@ -1,7 +1,6 @@
 """Packhorse's end of json-base64 in Python: pushes by data messages, pulls by requests, asks by `verify`."""
 
 import struct
-import traceback
 
 from componentize_py_types import Err
 from fields import Fields, Malformed, missing
@@ -64,32 +63,8 @@ def fault(error):
             return t.Fault_Malformed(str(error))
 
 
-def guarded(method):
-    """A bug's words and place reach the host before the call ends in a trap."""
-
-    def call(self, *arguments):
-        try:
-            return method(self, *arguments)
-        except Err:
-            raise
-        except BaseException:
-            diagnostics.panicked(traceback.format_exc()[-1000:])
-            raise
-
-    return call
-
-
-class Types(exports.Types):
-    pass
-
-
-class Platform(exports.Platform):
-    @guarded
-    def describe(self):
-        return description()
-
-    @guarded
-    def open(self, transfer):
+class Session:
+    def __init__(self, transfer):
         file, given = transfer.file, dict(transfer.vars)
         self.push = transfer.direction == t.Direction.PUSH
         self.check = given.get("check", "crc")
@@ -131,11 +106,6 @@ class Platform(exports.Platform):
         fixed = STATE.pack(VERSION, self.md5 if told else bytes(16), (self.size or 0) if told else 0, flags, self.query or 0)
         return fixed + b"".join(REQUEST.pack(*request) for request in self.requests.items())
 
-    @guarded
-    def save(self):
-        self.held = self.state()
-        return self.held
-
     def each(self, batch, translate):
         """What came of each item in turn; one that fails takes back what it had put out."""
         out, faults = [], []
@@ -147,15 +117,6 @@ class Platform(exports.Platform):
                 del out[before:]
                 faults.append(t.Faulted(index, fault(error)))
         return out, faults, self.state() != self.held
-
-    @guarded
-    def decode(self, batch):
-        events, faults, dirty = self.each(batch, self.heard)
-        return platform.Decoded(events, [], faults, dirty)
-
-    @guarded
-    def encode(self, batch):
-        return platform.Encoded(*self.each(batch, self.said))
 
     # ---- from the device
 
@@ -271,3 +232,56 @@ class Platform(exports.Platform):
             if len(self.requests) == REQUESTS:
                 del self.requests[next(iter(self.requests))]
             self.requests[offset] = tag
+
+
+def guarded(method):
+    """A bug's words and place reach the host before the call ends in a trap."""
+
+    def call(self, *arguments):
+        try:
+            return method(self, *arguments)
+        except Err:
+            raise
+        except BaseException as error:
+            # Not by `traceback`: it looks for the source, and there is no file here.
+            places, step = [], error.__traceback__
+            while step:
+                places.append(f"{step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}")
+                step = step.tb_next
+            diagnostics.panicked(f"{type(error).__name__}: {error}, at {' '.join(reversed(places))}"[:1000])
+            raise
+
+    return call
+
+
+# One instance of the component serves one transfer. `Platform` itself keeps nothing: each call may make another one.
+session = None
+
+
+class Types(exports.Types):
+    pass
+
+
+class Platform(exports.Platform):
+    @guarded
+    def describe(self):
+        return description()
+
+    @guarded
+    def open(self, transfer):
+        global session
+        session = Session(transfer)
+
+    @guarded
+    def decode(self, batch):
+        events, faults, dirty = session.each(batch, session.heard)
+        return platform.Decoded(events, [], faults, dirty)
+
+    @guarded
+    def encode(self, batch):
+        return platform.Encoded(*session.each(batch, session.said))
+
+    @guarded
+    def save(self):
+        session.held = session.state()
+        return session.held
