@@ -17,7 +17,7 @@ pub struct Plugin {
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) slots: u32,
     /// Plays the device where this one cannot.
-    pub(crate) partner: Option<Arc<Plugin>>,
+    pub(crate) partner: Option<Arc<Self>>,
 }
 
 impl Plugin {
