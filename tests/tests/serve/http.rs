@@ -209,7 +209,9 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
     send(&at, "POST", "/v1/runs", &[], &vec![b' '; 300 * 1024]).is(413);
     send(&at, "GET", "/v1/runs", &["Origin: https://evil.example"], b"").is(403);
     // Neither a head that never ends nor connections that say nothing keep others out.
-    let idle: Vec<TcpStream> = (0..count(1_500, 10_000)).map_while(|_| TcpStream::connect(&at).ok()).collect();
+    let mut idle: Vec<TcpStream> = (0..count(1_500, 10_000)).map_while(|_| TcpStream::connect(&at).ok()).collect();
+    // Room for this test's own files, where descriptors are few.
+    idle.truncate(idle.len().saturating_sub(32));
     let mut slow = TcpStream::connect(&at).unwrap();
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
     get(&at, "/healthz").is(200);
