@@ -87,11 +87,22 @@ impl Redis {
     /// A number of `INFO`.
     #[track_caller]
     pub fn info(&self, name: &str) -> u64 {
+        let found = self.informed(&format!("{name}:"));
+        found.unwrap_or_else(|| panic!("INFO has no number {name}"))
+    }
+
+    /// How many commands it answered with this error.
+    #[track_caller]
+    pub fn refused(&self, code: &str) -> u64 {
+        self.informed(&format!("errorstat_{code}:count=")).unwrap_or(0)
+    }
+
+    /// What stands behind the beginning of a line of `INFO`, where it is a number.
+    fn informed(&self, beginning: &str) -> Option<u64> {
         let mut stream = BufReader::new(TcpStream::connect(self.listens).expect("it listens"));
         stream.get_mut().write_all(b"*1\r\n$4\r\nINFO\r\n*1\r\n$4\r\nQUIT\r\n").expect("it reads");
         let lines = stream.lines().map_while(Result::ok);
-        let found = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.parse().ok()).next();
-        found.unwrap_or_else(|| panic!("INFO has no number {name}"))
+        lines.filter_map(|line| line.strip_prefix(beginning)?.parse().ok()).next()
     }
 
     /// Keeps what it holds now, to go [`Redis::back`] to.

@@ -127,6 +127,11 @@ impl<T> Catalog<T> {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
     }
 
+    /// Names of which some content counts.
+    pub fn live_count(&self) -> usize {
+        self.entries.values().filter(|entry| entry.live.is_some()).count()
+    }
+
     /// Names of which something older than the newest content counts, or nothing.
     pub fn refused(&self) -> usize {
         self.entries.values().filter(|entry| entry.refused.is_some()).count()

@@ -1,10 +1,11 @@
 //! What the control socket answers.
 
-use super::launch::Launch;
-use super::start::Ground;
+use super::start::{Ground, Offers};
 use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
 use crate::serve::control::{Answerer, Question, Start};
+use crate::serve::http::Reloaded;
+use crate::serve::http::metrics::Metrics;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use serde_json::{Value, json};
@@ -20,13 +21,15 @@ const RECORDS: usize = 1000;
 const ENDED: usize = 10;
 
 /// Answers questions by asking the engine; starts runs only where there are catalogs, in a daemon.
-pub(super) fn answerer(ground: Ground, catalogs: Option<Catalogs>) -> Answerer {
+pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
     Arc::new(move |question| {
-        let (ground, catalogs) = (ground.clone(), catalogs.clone());
+        let (ground, offers) = (ground.clone(), offers.clone());
         Box::pin(async move {
-            match (question, catalogs) {
-                (Question::Start(start), Some(catalogs)) => begin(&ground, &catalogs, start).await,
-                (Question::Reload, Some(catalogs)) => reload(&catalogs).await,
+            match (question, offers) {
+                (Question::Start(start), Some(Offers { catalogs, metrics, .. })) => {
+                    begin(&ground, &catalogs, &metrics, start).await
+                }
+                (Question::Reload, Some(Offers { catalogs, .. })) => reload(&catalogs).await,
                 // A process that works on one run ends with it: it takes up no other.
                 (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
                 (question, _) => answer(&ground.engine, question).await,
@@ -40,16 +43,16 @@ fn no_daemon() -> Failure {
         .hint("start one with `packhorse serve`")
 }
 
-async fn begin(ground: &Ground, catalogs: &Catalogs, start: Start) -> Result<Value, Failure> {
-    let Start { workflow, inputs, codec, vars } = start;
-    let run = super::daemon::start(ground, catalogs, Launch { workflow, inputs, codec, vars }).await?;
+async fn begin(ground: &Ground, catalogs: &Catalogs, metrics: &Metrics, start: Start) -> Result<Value, Failure> {
+    let run = super::daemon::start(ground, catalogs, start).await?;
+    metrics.started("control");
     view(&ground.engine, &run).await
 }
 
 async fn reload(catalogs: &Catalogs) -> Result<Value, Failure> {
     let reload = catalogs.reload().await;
     let reload = reload.ok_or_else(|| Failure::new("PH9001", Class::Bug, "nobody looks at the folders any more"))?;
-    Ok(super::daemon::reloaded(&reload))
+    serde_json::to_value(Reloaded::of(&reload)).map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
 }
 
 /// Answers one question.
@@ -150,7 +153,7 @@ pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failu
 fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
         EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
-        EngineError::Refused { .. } => ("PH8004", Class::Permanent),
+        EngineError::Refused { .. } | EngineError::Taken(_) => ("PH8004", Class::Permanent),
         EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
         EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),
     };

@@ -1,11 +1,11 @@
 //! A process that starts runs for others: takes up what is unfinished, follows the folders, answers over HTTP, lets go of runs that have
 //! ended.
 
-use super::launch::{Launch, launch, launch_as, prepare};
+use super::launch::{Launch, Local, Prepared, TAKEN, launch, launch_as, prepare};
 use super::library::Library;
 use super::start::{App, Ground, Offers};
 use crate::app::exit::Stop;
-use crate::catalog::{Catalogs, Options, Reload, Told};
+use crate::catalog::{Catalogs, Options, Told};
 use crate::engine::{EngineHandle, LiveView};
 use crate::plugin::Host;
 use crate::serve::control::Start;
@@ -15,9 +15,10 @@ use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
-use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -40,35 +41,27 @@ pub struct Daemon {
 impl Daemon {
     /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are.
     pub async fn start(settings: Settings, host: Host) -> Result<(Self, usize), Stop> {
-        let access = access(&settings.serve)?;
+        let access = Arc::new(access(&settings.serve)?);
+        // Before anything is begun: a port that is taken must not cost a park of every run.
+        let listener = listen(settings.serve.listen).await?;
         let metrics = Arc::new(Metrics::default());
         let catalogs = catalogs(&settings, &host, &metrics).await?;
-        let (sender, ends) = unbounded_channel();
-        let offers = Offers { catalogs: Some(catalogs.clone()), ended: Some(sender) };
-        let listen = settings.serve.listen;
-        let mut app = App::start_with(settings, host, offers).await?;
+        let (ended, ends) = unbounded_channel();
+        let offers = Offers { catalogs: catalogs.clone(), metrics: Arc::clone(&metrics), ended };
+        let mut app = App::start_with(settings, host, Some(offers)).await?;
         let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
-        let taken = match take_up(&app).await {
-            Ok(taken) => taken,
+        app.services.http = listener.local_addr().ok();
+        match ready(&app).await {
+            Ok(taken) => {
+                let runner = Arc::new(Behind { ground: (*app).clone(), catalogs: catalogs.clone() });
+                let http = Http::start(listener, Api { runner, access, metrics });
+                Ok((Self { app, catalogs, http, ended }, taken))
+            }
             Err(stop) => {
                 app.stop().await?;
-                return Err(stop);
+                Err(stop)
             }
-        };
-        let ground = Arc::new(Behind { ground: (*app).clone(), catalogs: catalogs.clone() });
-        let http = match Http::start(listen, Api { runner: ground, access: Arc::new(access), metrics }).await {
-            Ok(http) => http,
-            Err(error) => {
-                app.stop().await?;
-                let message = format!("the API cannot listen on {listen}: {error}");
-                return Err(Stop::unavailable("PH1002", message)
-                    .hint("choose another address with --listen; port 0 takes a free one"));
-            }
-        };
-        app.services.http = Some(http.addr);
-        let written = app.services.write(&app.settings.data);
-        written.map_err(|error| Stop::unavailable("PH1003", format!("cannot write services.json: {error}")))?;
-        Ok((Self { app, catalogs, http, ended }, taken))
+        }
     }
 
     /// Takes no more work, parks every run and stops everything in order.
@@ -93,8 +86,17 @@ async fn catalogs(settings: &Settings, host: &Host, metrics: &Arc<Metrics>) -> R
     Catalogs::start(options).await.map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))
 }
 
-/// Takes up everything that is unfinished.
-async fn take_up(app: &App) -> Result<usize, Stop> {
+async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Stop::unavailable("PH1002", format!("the API cannot listen on {address}: {error}"))
+            .hint("choose another address with --listen; port 0 takes a free one")
+    })
+}
+
+/// Writes down where everything is, and takes up what is unfinished.
+async fn ready(app: &App) -> Result<usize, Stop> {
+    let written = app.services.write(&app.settings.data);
+    written.map_err(|error| Stop::unavailable("PH1003", format!("cannot write services.json: {error}")))?;
     let (taken, failed) = app.engine.recover_all().await.map_err(|error| Stop::journal(chain(&error)))?;
     for error in &failed {
         tracing::error!("a run cannot be taken up: {}", chain(error));
@@ -163,28 +165,15 @@ async fn from_afar(ground: &Ground, catalogs: &Catalogs, start: Start, once: Opt
             run
         }
     };
-    let Start { workflow, inputs, codec, vars } = start;
-    if let Some(codec) = codec.as_deref().filter(|codec| codec.contains('/') || codec.ends_with(".wasm")) {
+    if let Some(codec) = start.codec.as_deref().filter(|codec| crate::plugin::is_path(codec)) {
         let message = format!("`{codec}` is a path: over HTTP a codec is named");
         return Err(Failure::new("PH8410", Class::Permanent, message));
     }
-    let given = inputs.clone();
-    let generation = catalogs.current();
-    let library = Library::Generation(&generation, &ground.world.host);
-    let asked = Launch { workflow, inputs, codec, vars };
-    let prepared = prepare(asked, &ground.settings, &library).await.map_err(whole)?;
-    if let Some((name, _)) =
-        prepared.local_files().find(|(name, text)| given.get(*name).is_some_and(|given| given == text))
-    {
-        let message = format!("input {name} is a file of the daemon's machine");
-        return Err(Failure::new("PH8410", Class::Permanent, message).hint(
-            "over HTTP a file is named by fastdfs:ID, md5:HEX or sha256:HEX; `packhorse fastdfs upload` stores one",
-        ));
-    }
+    let prepared = prepared(ground, catalogs, start).await?;
     match launch_as(ground, prepared, run.clone()).await {
         Ok(run) => Ok(Started { run, replayed: false }),
         // Another request with the same key is creating it right now.
-        Err(stop) if once.is_some() && stop.failure.code == "PH8403" => created(ground, run).await,
+        Err(stop) if once.is_some() && stop.failure.code == TAKEN => created(ground, run).await,
         Err(stop) => Err(whole(stop)),
     }
 }
@@ -205,15 +194,21 @@ async fn created(ground: &Ground, run: RunId) -> Result<Started, Failure> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    Err(Failure::new("PH8403", Class::Transient, "a request with this key is under way"))
+    Err(Failure::new(TAKEN, Class::Transient, "a request with this key is under way"))
 }
 
 /// Starts a run of what counts now.
-pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Launch) -> Result<RunId, Failure> {
+pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<RunId, Failure> {
+    launch(ground, prepared(ground, catalogs, asked).await?).await.map_err(whole)
+}
+
+async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<Prepared, Failure> {
+    let Start { workflow, inputs, codec, vars, folder } = asked;
+    let local = folder.map_or(Local::Nobody, Local::From);
+    let asked = Launch { workflow, inputs, codec, vars, local };
     let generation = catalogs.current();
-    let host = &ground.world.host;
-    let prepared = prepare(asked, &ground.settings, &Library::Generation(&generation, host)).await;
-    launch(ground, prepared.map_err(whole)?).await.map_err(whole)
+    let library = Library::Generation(&generation, &ground.world.host);
+    prepare(asked, &ground.settings, &library).await.map_err(whole)
 }
 
 /// What is wrong, with everything that was laid out for people.
@@ -224,22 +219,4 @@ fn whole(stop: Stop) -> Failure {
         }
         None => stop.failure,
     }
-}
-
-/// What a reload came to, as JSON.
-pub(super) fn reloaded(reload: &Reload) -> Value {
-    let generation = &reload.generation;
-    let changes =
-        reload.changes.iter().map(|told| json!({ "kind": told.kind, "name": told.name, "change": told.change }));
-    let workflows = generation.workflows.entries().filter(|(_, entry)| entry.live.is_some()).count();
-    let plugins = generation.plugins.entries().filter(|(_, entry)| entry.live.is_some()).count();
-    let refused = generation.workflows.refused() + generation.plugins.refused();
-    json!({
-        "generation": generation.number,
-        "loaded_at": generation.since.to_rfc3339(),
-        "workflows": workflows,
-        "plugins": plugins,
-        "refused": refused,
-        "changes": changes.collect::<Vec<_>>(),
-    })
 }

@@ -14,9 +14,11 @@ use packhorse_core::workflow::Workflow;
 use packhorse_core::workflow::expr::Scope;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Another request with the same key is creating its run.
+pub(super) const TAKEN: &str = "PH8403";
 /// How a file begins that does not lie on this machine.
 const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
@@ -33,6 +35,20 @@ pub struct Launch {
     pub codec: Option<String>,
     /// `--var`.
     pub vars: BTreeMap<String, String>,
+    /// Which files of this machine `inputs` may name.
+    pub local: Local,
+}
+
+/// Which files of this machine whoever asks may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Local {
+    /// Any; relative ones count from this process's folder.
+    #[default]
+    Here,
+    /// Any; relative ones count from the folder of whoever asks.
+    From(PathBuf),
+    /// None: not even whether there is such a file is told.
+    Nobody,
 }
 
 /// A run that only waits for its files to be looked at.
@@ -48,20 +64,16 @@ pub struct Prepared {
     steps: BTreeMap<String, Arc<StepPlugin>>,
 }
 
-impl Prepared {
-    /// Inputs that are files of this machine, as written.
-    pub(super) fn local_files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let local = |(_, text): &&(String, String)| !SCHEMES.iter().any(|scheme| text.starts_with(scheme));
-        self.files.iter().filter(local).map(|(name, text)| (name.as_str(), text.as_str()))
-    }
-}
-
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
 pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>) -> Result<Prepared, Stop> {
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
     let checked = Arc::clone(&workflow);
-    let (inputs, files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
-    for (_, file) in &files {
+    let (given, local) = (launch.inputs.clone(), launch.local.clone());
+    let (inputs, mut files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
+    for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
+        *file = located(name, file, &local)?;
+    }
+    for (_, file) in files.iter().filter(|(_, file)| is_local(file)) {
         readable(file)?;
     }
     let plugin = match codec {
@@ -81,7 +93,7 @@ pub async fn launch(app: &Ground, prepared: Prepared) -> Result<RunId, Stop> {
     launch_as(app, prepared, new_run_id()).await
 }
 
-/// The same under an id that was made before. An id that is taken is PH8403.
+/// The same under an id that was made before. An id that is taken is [`TAKEN`].
 pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) -> Result<RunId, Stop> {
     let settings = app.settings.clone();
     let room = tokio::task::spawn_blocking(move || super::room::for_a_run(&settings)).await;
@@ -116,7 +128,7 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| match error {
-        EngineError::Unreadable { .. } => Stop::unavailable("PH8403", chain(&error)),
+        EngineError::Taken(_) => Stop::unavailable(TAKEN, chain(&error)),
         error => Stop::unavailable("PH7002", chain(&error)),
     })
 }
@@ -211,12 +223,28 @@ async fn step_plugins(
     Ok(steps)
 }
 
+fn is_local(text: &str) -> bool {
+    !SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// A local file that an input names, as this process finds it.
+fn located(name: &str, text: &str, local: &Local) -> Result<String, Stop> {
+    match local {
+        Local::Here => Ok(text.to_owned()),
+        Local::From(folder) => Ok(folder.join(path_of(text)).display().to_string()),
+        Local::Nobody => Err(Stop::usage("PH8410", format!("input {name} is a file of the daemon's machine")).hint(
+            "over HTTP a file is named by fastdfs:ID, md5:HEX or sha256:HEX; `packhorse fastdfs upload` stores one",
+        )),
+    }
+}
+
+fn path_of(text: &str) -> &Path {
+    Path::new(text.strip_prefix("file:").unwrap_or(text))
+}
+
 /// A local file must be readable before anything starts; others are looked for later.
 fn readable(text: &str) -> Result<(), Stop> {
-    if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
-        return Ok(());
-    }
-    let path = Path::new(text.strip_prefix("file:").unwrap_or(text));
+    let path = path_of(text);
     // Looked at before it is opened: opening a pipe waits for whoever writes to it.
     let about = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !about.is_file() {

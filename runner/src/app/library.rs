@@ -3,7 +3,7 @@
 use super::launch::{unreadable, with_large_stack};
 use crate::app::exit::Stop;
 use crate::catalog::Generation;
-use crate::plugin::{Host, Plugin, StepPlugin};
+use crate::plugin::{Host, Plugin, StepPlugin, is_path};
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
 use packhorse_core::workflow::{self, Workflow};
@@ -65,10 +65,6 @@ impl Library<'_> {
         let loaded = tokio::task::spawn_blocking(move || host.load_step(&reference)).await;
         loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6103", chain(&error)))
     }
-}
-
-fn is_path(reference: &str) -> bool {
-    reference.contains('/') || reference.ends_with(".wasm")
 }
 
 fn unknown(generation: &Generation, named: &str) -> Stop {

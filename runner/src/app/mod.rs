@@ -39,7 +39,7 @@ pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use daemon::Daemon;
 pub use journal::{Opened, has_runs, open_journal};
-pub use launch::{Launch, Prepared, launch, prepare, with_large_stack};
+pub use launch::{Launch, Local, Prepared, launch, prepare, with_large_stack};
 pub use library::{Library, find_workflow, read_workflow};
 pub use mqtt::{bus_settings, connect};
 pub use services::{SERVICES, Services, broker, start_fastdfs};

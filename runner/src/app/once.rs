@@ -3,6 +3,7 @@
 //! The first to draw a ticket writes down the run's id before the run exists. Who comes later finds the id: the run, or, where whoever was
 //! first died before creating it, the id under which to create it.
 
+use super::launch::TAKEN;
 use crate::engine::new_run_id;
 use crate::serve::http::Once;
 use crate::store::{KeyValue, KvError, wall};
@@ -27,7 +28,7 @@ const TICKETS: u32 = 4;
 ///
 /// # Errors
 ///
-/// PH8409 where the key was used for another request, PH8403 where nobody wrote an id down, PH7002 from the store.
+/// PH8409 where the key was used for another request, [`TAKEN`] where nobody wrote an id down, PH7002 from the store.
 pub(super) async fn run_of(index: &dyn KeyValue, once: &Once) -> Result<RunId, Failure> {
     let key = format!("once:{}", hex::encode(&Sha256::digest(&once.key)));
     for number in 0..TICKETS {
@@ -49,7 +50,7 @@ pub(super) async fn run_of(index: &dyn KeyValue, once: &Once) -> Result<RunId, F
             tokio::time::sleep(LOOK).await;
         }
     }
-    Err(Failure::new("PH8403", Class::Transient, "a request with this key is under way"))
+    Err(Failure::new(TAKEN, Class::Transient, "a request with this key is under way"))
 }
 
 async fn write(index: &dyn KeyValue, key: &str, once: &Once) -> Result<RunId, Failure> {

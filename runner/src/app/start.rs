@@ -14,6 +14,7 @@ use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Compiler, Host, HostSettings};
 use crate::serve::control::Control;
+use crate::serve::http::metrics::Metrics;
 use crate::settings::{RedisAt, Settings};
 use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
 use packhorse_core::failure::{Class, Failure, chain};
@@ -40,12 +41,14 @@ pub struct Ground {
 }
 
 /// What a process is started with beside its settings, where it starts runs for others.
-#[derive(Default)]
+#[derive(Clone)]
 pub struct Offers {
     /// Workflows and plugins that count.
-    pub catalogs: Option<Catalogs>,
+    pub catalogs: Catalogs,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Told of each run when its end is durable.
-    pub ended: Option<UnboundedSender<LiveView>>,
+    pub ended: UnboundedSender<LiveView>,
 }
 
 /// A running process.
@@ -72,11 +75,11 @@ impl std::ops::Deref for App {
 impl App {
     /// Locks the data folder and brings everything up. Fails with exit 69 where a service, a port or the folder is not to be had.
     pub async fn start(settings: Settings, host: Host) -> Result<Self, Stop> {
-        Self::start_with(settings, host, Offers::default()).await
+        Self::start_with(settings, host, None).await
     }
 
     /// The same for a process that starts runs for others.
-    pub async fn start_with(settings: Settings, host: Host, offers: Offers) -> Result<Self, Stop> {
+    pub async fn start_with(settings: Settings, host: Host, offers: Option<Offers>) -> Result<Self, Stop> {
         let folder = lock(&settings.data).await?;
         Point::AppLocked.pass();
         let chosen = settings.clone();
@@ -108,14 +111,14 @@ impl App {
             owner,
             durability,
             jobs: tokio::runtime::Handle::current(),
-            ended: offers.ended,
+            ended: offers.as_ref().map(|offers| offers.ended.clone()),
         })
         .map_err(|error| Stop::bug(chain(&error)))?;
         services.write(&settings.data).map_err(|error| cannot_write(&settings.data, &error))?;
         Point::ServicesWritten.pass();
         let data = settings.data.clone();
         let ground = Ground { settings, engine, world };
-        let control = Control::listen(&data, answers::answerer(ground.clone(), offers.catalogs))
+        let control = Control::listen(&data, answers::answerer(ground.clone(), offers))
             .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();
         Ok(Self { ground, services, redis, control: Some(control), sweeping: Some(sweeping), _folder: folder })

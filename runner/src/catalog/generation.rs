@@ -72,6 +72,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Names whose newest content does not count.
+    pub fn refused(&self) -> usize {
+        self.workflows.refused() + self.plugins.refused()
+    }
+
     /// The plugin that `reference` (`NAME` or `NAME@VERSION`) means here.
     ///
     /// # Errors

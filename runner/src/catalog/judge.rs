@@ -2,7 +2,7 @@
 
 use super::generation::{Definition, Generation, Shelved};
 use super::scan::Content;
-use crate::plugin::{Host, PluginError, kit};
+use crate::plugin::{Host, PluginError, is_path, kit};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::workflow::{self, Workflow};
 use serde_json::Value;
@@ -45,11 +45,6 @@ pub(super) fn lacks(workflow: &Workflow, generation: &Generation, pending: &dyn 
         return Lack::Missing(Failure::new("PH6006", Class::Permanent, message));
     }
     Lack::Nothing
-}
-
-/// Whether a reference is a file of its own, which no folder holds.
-pub(super) fn is_path(reference: &str) -> bool {
-    reference.contains('/') || reference.ends_with(".wasm")
 }
 
 pub(super) fn definition(workflow: &Arc<Workflow>, bytes: &Arc<[u8]>, path: &Path) -> Arc<Definition> {

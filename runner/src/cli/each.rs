@@ -5,7 +5,7 @@ use super::print::{self, Show};
 use super::run::once;
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
-use crate::app::{self, App, Launch, Library};
+use crate::app::{self, App, Launch, Library, Local};
 use crate::engine::LiveView;
 use crate::plugin::Host;
 use packhorse_core::failure::chain;
@@ -39,6 +39,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        local: Local::Here,
     };
     if launch.inputs.contains_key("device") {
         return Err(

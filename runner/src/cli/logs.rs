@@ -32,7 +32,8 @@ pub(super) async fn logs(args: LogsArgs, show: Show) -> Result<Exit, Stop> {
             print::write_out(&line(number, record, show.output));
         }
         from += records.len() as u64;
-        let over = records.iter().any(|record| matches!(record.fact, Fact::Finished { .. }));
+        // A run that was tried again has an end in the middle.
+        let over = records.last().is_some_and(|record| matches!(record.fact, Fact::Finished { .. }));
         if over || (!args.follow && records.is_empty()) {
             return Ok(Exit::Succeeded);
         }

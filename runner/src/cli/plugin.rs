@@ -9,7 +9,7 @@ use crate::app::exit::{Exit, Stop};
 use crate::plugin::kit;
 use crate::plugin::kit::bench::{BenchReport, Cost};
 use crate::plugin::kit::test::{Folder, Status, TestOptions, TestReport, test as test_plugin};
-use crate::plugin::{Host, Plugin, PluginError};
+use crate::plugin::{Host, Plugin, PluginError, is_path};
 use packhorse_core::failure::chain;
 use packhorse_core::profile::{Profile, Profiles};
 use serde_json::json;
@@ -85,8 +85,7 @@ async fn bench(
 
 /// Where the source of a codec would be: in the plugins folder, or beside the file that was named.
 fn source_of(named: &str, name: &str, plugins: &Path) -> Option<PathBuf> {
-    let is_path = named.ends_with(".wasm") || named.contains('/');
-    let folder = if is_path { Path::new(named).parent()? } else { plugins };
+    let folder = if is_path(named) { Path::new(named).parent()? } else { plugins };
     Some(folder.join(name))
 }
 

@@ -5,7 +5,7 @@ use super::follow::{Ended, follow};
 use super::print::{self, Show};
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
-use crate::app::{self, App, Launch, Library};
+use crate::app::{self, App, Launch, Library, Local};
 use crate::engine::{EngineError, LiveView};
 use crate::serve::control::{self, Question, Start};
 use crate::settings::Settings;
@@ -20,7 +20,8 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     let settings = super::settings(&args.services)?;
     if args.detach {
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
-        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars };
+        let folder = std::env::current_dir().ok();
+        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, folder };
         return super::serve::detach(&settings, start, show).await;
     }
     let signals = Signals::take()?;
@@ -29,6 +30,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        local: Local::Here,
     };
     let host = app::host(&settings.plugins, &settings.profiles).await?;
     let prepared = app::prepare(asked, &settings, &Library::Folders(&host)).await?;
@@ -177,7 +179,7 @@ pub(super) fn once(
 
 fn engine(error: &EngineError) -> Stop {
     match error {
-        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. } => {
+        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. } | EngineError::Taken(_) => {
             Stop::usage("PH8004", chain(error))
         }
         EngineError::Unreadable { .. } => Stop::unavailable("PH8005", chain(error)),

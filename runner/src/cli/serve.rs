@@ -8,7 +8,7 @@ use crate::app::exit::{Exit, Stop};
 use crate::app::{self, Daemon};
 use crate::catalog::Generation;
 use crate::serve::control::Question;
-use packhorse_core::catalog::{Catalog, Entry};
+use packhorse_core::catalog::Entry;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -26,7 +26,8 @@ pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
         daemon.stop().await?;
         return Err(stop);
     }
-    show.note(&format!("{}; {taken} unfinished runs taken up; http://{}", counts(&generation), daemon.http.addr));
+    let http = daemon.app.services.http.map_or_else(String::new, |addr| addr.to_string());
+    show.note(&format!("{}; {taken} unfinished runs taken up; http://{http}", counts(&generation)));
     let exit = loop {
         tokio::select! {
             exit = signals.next() => break exit,
@@ -53,13 +54,9 @@ fn hangups() -> Result<Signal, Stop> {
 }
 
 fn counts(generation: &Generation) -> String {
-    let refused = generation.workflows.refused() + generation.plugins.refused();
-    let text = format!("{} workflows, {} plugins", live(&generation.workflows), live(&generation.plugins));
+    let (workflows, plugins) = (generation.workflows.live_count(), generation.plugins.live_count());
+    let (text, refused) = (format!("{workflows} workflows, {plugins} plugins"), generation.refused());
     if refused == 0 { text } else { format!("{text}; {refused} files are not good") }
-}
-
-fn live<T>(catalog: &Catalog<T>) -> usize {
-    catalog.entries().filter(|(_, entry)| entry.live.is_some()).count()
 }
 
 /// The first file that cannot be loaded.
@@ -105,12 +102,9 @@ fn told(value: &Value) -> String {
 /// Has the daemon of the data folder start a run; prints its id.
 pub(super) async fn detach(
     settings: &crate::settings::Settings,
-    mut start: crate::serve::control::Start,
+    start: crate::serve::control::Start,
     show: Show,
 ) -> Result<Exit, Stop> {
-    for value in start.inputs.values_mut() {
-        *value = whole_path(value);
-    }
     let value = super::ask::ask_daemon(settings, Question::Start(start)).await?;
     let run = value.get("run").and_then(Value::as_str).unwrap_or_default().to_owned();
     show.result(&value, || run.clone());
@@ -118,13 +112,4 @@ pub(super) async fn detach(
         print::write_err(&format!("follow it: packhorse logs -f {run}"));
     }
     Ok(Exit::Succeeded)
-}
-
-/// A local file by its whole path: the daemon works in another folder.
-fn whole_path(text: &str) -> String {
-    let path = std::path::Path::new(text.strip_prefix("file:").unwrap_or(text));
-    if text.contains('/') && path.is_relative() && path.exists() {
-        return std::path::absolute(path).map_or_else(|_| text.to_owned(), |path| path.display().to_string());
-    }
-    text.to_owned()
 }

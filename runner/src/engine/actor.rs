@@ -213,7 +213,7 @@ impl Actor {
             return;
         }
         if self.lanes.contains_key(&run) || self.loading.contains_key(&run) || self.starting.contains_key(&run) {
-            drop(reply.send(Err(EngineError::Unreadable { run, why: "its id is taken".to_owned() })));
+            drop(reply.send(Err(EngineError::Taken(run))));
             return;
         }
         let (digest, source) = (new.created.digest.clone(), new.source.clone());

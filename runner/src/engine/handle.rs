@@ -106,6 +106,9 @@ pub enum EngineError {
         /// How often losses were noticed.
         times: usize,
     },
+    /// A new run has the id of one that is there.
+    #[error("the id {0} is taken")]
+    Taken(RunId),
     /// The run cannot do that now.
     #[error("{run}: {source}")]
     Refused {

@@ -218,7 +218,8 @@ impl Budget {
     }
 }
 
-fn thread_cpu_time() -> Duration {
+/// Processor time that this thread has used.
+pub(super) fn thread_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

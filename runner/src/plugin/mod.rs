@@ -44,5 +44,5 @@ pub use host::Host;
 pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
 pub use settings::*;
-pub use shelf::{Listed, check_name, pick};
+pub use shelf::{Listed, check_name, is_path, pick};
 pub use step::*;

@@ -21,9 +21,14 @@ pub(crate) enum Reference {
     },
 }
 
+/// Whether a reference is the path of a file, and no name.
+pub fn is_path(reference: &str) -> bool {
+    reference.ends_with(".wasm") || reference.contains('/')
+}
+
 impl Reference {
     pub(crate) fn parse(reference: &str) -> Result<Self, PluginError> {
-        if reference.ends_with(".wasm") || reference.contains('/') {
+        if is_path(reference) {
             return Ok(Self::Path(reference.into()));
         }
         let (name, version) =

@@ -99,6 +99,9 @@ pub struct Start {
     /// Variables for the codec.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// From where relative files count; without it, none may be named.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
 }
 
 /// An answer.

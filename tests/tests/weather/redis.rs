@@ -5,7 +5,7 @@ use packhorse_tests::proxy::{Fault, Kind, Proxy, Sky, Way};
 use packhorse_tests::station::SIZE;
 use packhorse_tests::world::done;
 use packhorse_tests::{Child, Redis, Station, World, count};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A station whose journal is on Redis behind a proxy, each trip in a journal of its own.
 struct Cloud {
@@ -173,15 +173,23 @@ fn a_server_that_evicts_is_told_at_the_start() {
 #[test]
 fn a_full_server_is_told_and_goes_on_when_it_has_room() {
     let mut cloud = Cloud::new(Redis::with(&["--save", "", "--maxmemory-policy", "noeviction"]), "json-base64", 6);
-    let mut told = 0;
-    for round in 0..count(1, 10) as u64 {
+    let mut told = Vec::new();
+    let rounds = count(1, 10) as u64;
+    for round in 0..rounds {
         let mut run = cloud.begun(5500 + round);
-        let used = cloud.redis.info("used_memory");
-        cloud.redis.tell(&["CONFIG", "SET", "maxmemory", &(used - 1).to_string()]);
-        drive::until(&mut run, Duration::from_secs(4), || false);
+        cloud.redis.tell(&["CONFIG", "SET", "maxmemory", "1"]);
+        let waits = |run: &Child| {
+            run.err().lines().any(|line| line.contains("waiting for the Redis server") && line.contains("OOM"))
+        };
+        let begun = Instant::now();
+        while run.runs() && !waits(&run) && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(run.runs() && waits(&run), "it waits, and says for what:\n{}\n{}", run.out(), run.err());
         cloud.redis.tell(&["CONFIG", "SET", "maxmemory", "0"]);
-        told += usize::from(cloud.ends(run).is_some());
+        told.extend(cloud.ends(run));
     }
-    let refused = cloud.redis.tell(&["CONFIG", "GET", "maxmemory"]);
-    println!("{told} runs said it ({refused}); {}", cloud.proxy.told());
+    let refused = cloud.redis.refused("OOM");
+    println!("{rounds} runs waited for room, {refused} commands refused; {} had to be taken up: {told:?}", told.len());
+    assert!(refused >= rounds, "{refused} commands refused");
 }

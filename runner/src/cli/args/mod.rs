@@ -139,7 +139,7 @@ pub(super) struct RunArgs {
     /// With --each: at most so many runs at once.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
     pub parallel: usize,
-    /// Has the daemon of the data folder run it, prints the run's id and returns; local files are named by their whole paths.
+    /// Has the daemon of the data folder run it, prints the run's id and returns; relative files count from here.
     #[arg(short, long, conflicts_with = "each")]
     pub detach: bool,
     /// Another codec than the workflow names.

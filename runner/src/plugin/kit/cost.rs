@@ -59,8 +59,8 @@ pub(super) fn costs(
 
 /// As the other one, with an empty cache.
 fn host_with(host: &Host, cache: &Path) -> Result<Host, PluginError> {
-    // A cache's folder must be its owner's alone, which a temporary folder is.
-    Host::new(HostSettings { cache: CacheFolder::At(cache.to_owned()), ..host.settings().clone() })
+    // A cache's folder must be its owner's alone, which a temporary folder need not be; one that the host makes is.
+    Host::new(HostSettings { cache: CacheFolder::At(cache.join("cache")), ..host.settings().clone() })
 }
 
 fn memory(plugin: &Arc<Plugin>, opening: &Opening, commands: &[Command]) -> Result<Option<f64>, PluginError> {

@@ -1,7 +1,8 @@
 //! Who may do what: bearer tokens with scopes and an end, hashed at rest. Without tokens everything is allowed, to this machine alone.
 
 use super::problem::Problem;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use packhorse_core::run::WallTime;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -109,8 +110,8 @@ impl Access {
     fn grant(&self, headers: &HeaderMap) -> Result<&Grant, Problem> {
         let refused = |words: &str| Problem::new(StatusCode::UNAUTHORIZED, "PH8404", words);
         let value = headers.get(header::AUTHORIZATION).ok_or_else(|| refused("a bearer token is needed"))?;
-        let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let hash = hashed(token.ok_or_else(|| refused("the header Authorization is no bearer token"))?.trim());
+        let token = value.to_str().ok().and_then(bearer);
+        let hash = hashed(token.ok_or_else(|| refused("the header Authorization is no bearer token"))?);
         // Every one is compared, and each in the same time.
         let mut found = None;
         for grant in &self.grants {
@@ -126,18 +127,29 @@ impl Access {
     }
 }
 
+/// The token of `Bearer TOKEN`; the scheme in any case (RFC 9110, 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
 /// Without tokens a page in a browser on this machine must not get in: it would come with a foreign host or origin.
 fn local(headers: &HeaderMap) -> Result<(), Problem> {
-    let named = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = named(header::HOST).map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
-    let origin = named(header::ORIGIN).and_then(|origin| origin.split("://").nth(1));
-    let origin = origin.map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
-    let ours = |host: &str| ["127.0.0.1", "localhost", "[::1]", "::1", "["].contains(&host);
-    if host.is_none_or(ours) && headers.get(header::ORIGIN).is_none_or(|_| origin.is_some_and(ours)) {
+    let named = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = named(header::HOST).is_none_or(|host| host.parse().is_ok_and(|host| ours(&host)));
+    let origin = named(header::ORIGIN).is_none_or(|origin| {
+        origin.parse::<Uri>().is_ok_and(|origin| origin.scheme().is_some() && origin.authority().is_some_and(ours))
+    });
+    if host && origin {
         return Ok(());
     }
     let words = "without tokens only requests to this machine by its own name are answered";
     Err(Problem::new(StatusCode::FORBIDDEN, "PH8405", words).hint("make a token: `packhorse token NAME`"))
+}
+
+/// Whether a host, with or without a port, is one of this machine's own names.
+fn ours(host: &Authority) -> bool {
+    !host.as_str().contains('@') && ["127.0.0.1", "localhost", "[::1]"].contains(&host.host())
 }
 
 #[cfg(test)]
@@ -163,8 +175,9 @@ mod tests {
         let lasting = access(None);
         assert_eq!(status(&lasting, Some("Bearer secret"), Scope::RunsRead), None);
         assert_eq!(status(&lasting, Some("Bearer secret"), Scope::RunsStart), Some(403));
+        assert_eq!(status(&lasting, Some("bearer secret"), Scope::RunsRead), None);
         for bad in
-            [None, Some("secret"), Some("Basic secret"), Some("Bearer "), Some("Bearer secre"), Some("bearer secret")]
+            [None, Some("secret"), Some("Basic secret"), Some("Bearer "), Some("Bearer secre"), Some("Bearersecret")]
         {
             assert_eq!(status(&lasting, bad, Scope::RunsRead), Some(401), "{bad:?}");
         }
@@ -178,7 +191,20 @@ mod tests {
         let may = |pairs: &[(header::HeaderName, &str)]| open.check(&headers(pairs), Scope::RunsStart).is_ok();
         assert!(may(&[]) && may(&[(header::HOST, "127.0.0.1:8440")]) && may(&[(header::HOST, "localhost")]));
         assert!(may(&[(header::HOST, "[::1]:8440"), (header::ORIGIN, "http://localhost:3000")]));
-        assert!(!may(&[(header::HOST, "evil.example")]));
+        for host in [
+            "evil.example",
+            "localhost.evil.example:8440",
+            "evil@localhost",
+            "[",
+            "",
+            "[::1].evil.example",
+            "127.0.0.1:x",
+        ] {
+            assert!(!may(&[(header::HOST, host)]), "{host}");
+        }
+        for origin in ["localhost", "http://localhost.evil.example", "http://localhost@evil.example", "http://"] {
+            assert!(!may(&[(header::ORIGIN, origin)]), "{origin}");
+        }
         assert!(!may(&[(header::HOST, "127.0.0.1:8440"), (header::ORIGIN, "https://evil.example")]));
         assert!(!may(&[(header::HOST, "127.0.0.1:8440"), (header::ORIGIN, "null")]));
     }

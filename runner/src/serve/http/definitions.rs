@@ -3,7 +3,7 @@
 use super::access::Scope;
 use super::api::Api;
 use super::problem::Problem;
-use crate::catalog::{Definition, Shelved};
+use crate::catalog::{Definition, Reload, Shelved};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -90,16 +90,35 @@ pub(super) struct PluginList {
 
 /// What a look at the folders came to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct ReloadView {
+pub struct Reloaded {
     /// Number of the generation that counts.
     generation: u64,
     /// Since when it counts.
     loaded_at: String,
+    /// Workflows that count.
+    workflows: u64,
+    /// Plugins that count.
+    plugins: u64,
     /// Names whose newest content does not count.
     refused: u64,
     /// What this look changed.
     #[schema(value_type = Vec<Object>)]
     changes: Vec<Value>,
+}
+
+impl Reloaded {
+    /// Of a look.
+    pub fn of(reload: &Reload) -> Self {
+        let generation = &reload.generation;
+        Self {
+            generation: generation.number,
+            loaded_at: generation.since.to_rfc3339(),
+            workflows: generation.workflows.live_count() as u64,
+            plugins: generation.plugins.live_count() as u64,
+            refused: generation.refused() as u64,
+            changes: reload.changes.iter().map(|told| serde_json::to_value(told).unwrap_or_default()).collect(),
+        }
+    }
 }
 
 fn load_error<T>(entry: &Entry<T>) -> Option<LoadError> {
@@ -193,20 +212,11 @@ pub(super) async fn plugin(
 
 /// Has the folders looked at now; answers when everything that lies there is judged.
 #[utoipa::path(post, path = "/v1/reload", tag = "definitions",
-    responses((status = 200, body = ReloadView), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 200, body = Reloaded), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 503, body = Problem)))]
-pub(super) async fn reload(State(api): State<Api>, headers: HeaderMap) -> Result<Json<ReloadView>, Problem> {
+pub(super) async fn reload(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Reloaded>, Problem> {
     api.access.check(&headers, Scope::DefinitionsReload)?;
     let reload = api.runner.catalogs().reload().await;
     let stopped = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "PH7002", "the process is being stopped");
-    let reload = reload.ok_or_else(stopped)?;
-    let generation = &reload.generation;
-    let refused = generation.workflows.refused() + generation.plugins.refused();
-    let changes = reload.changes.iter().map(|told| serde_json::to_value(told).unwrap_or_default());
-    Ok(Json(ReloadView {
-        generation: generation.number,
-        loaded_at: generation.since.to_rfc3339(),
-        refused: refused as u64,
-        changes: changes.collect(),
-    }))
+    Ok(Json(Reloaded::of(&reload.ok_or_else(stopped)?)))
 }

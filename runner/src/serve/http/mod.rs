@@ -18,5 +18,6 @@ mod system;
 
 pub use access::{Access, Grant, Scope, hashed};
 pub use api::{Answer, Api, Once, Readiness, Runner, Started};
+pub use definitions::Reloaded;
 pub use document::document;
 pub use server::Http;

@@ -69,7 +69,7 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let (status, code) = match &error {
             EngineError::Unknown(_) | EngineError::Lost { .. } => (StatusCode::NOT_FOUND, "PH8003"),
-            EngineError::Refused { .. } => (StatusCode::CONFLICT, "PH8004"),
+            EngineError::Refused { .. } | EngineError::Taken(_) => (StatusCode::CONFLICT, "PH8004"),
             EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),
             EngineError::Store(_) | EngineError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "PH7002"),
         };

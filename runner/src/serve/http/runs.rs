@@ -162,7 +162,7 @@ pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Byt
     let wanted: StartRun = body(&bytes)?;
     let once = once(&headers, &wanted)?;
     let inputs = wanted.inputs.into_iter().map(|(name, value)| (name, text(value))).collect();
-    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars };
+    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars, folder: None };
     let started = api.runner.start(start, once).await?;
     if !started.replayed {
         api.metrics.started("http");
@@ -307,9 +307,8 @@ pub(super) async fn cancel(
     Path(run): Path<String>,
     bytes: Bytes,
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
-    api.access.check(&headers, Scope::RunsControl)?;
+    let run = steered(&api, &headers, &run)?;
     let because: Because = body(&bytes)?;
-    let run = run_id(&run)?;
     api.runner.engine().cancel(&run, because.reason).await?;
     accepted(&api, &run).await
 }
@@ -323,8 +322,7 @@ pub(super) async fn pause(
     headers: HeaderMap,
     Path(run): Path<String>,
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
-    api.access.check(&headers, Scope::RunsControl)?;
-    let run = run_id(&run)?;
+    let run = steered(&api, &headers, &run)?;
     api.runner.engine().pause(&run).await?;
     accepted(&api, &run).await
 }
@@ -338,8 +336,7 @@ pub(super) async fn resume(
     headers: HeaderMap,
     Path(run): Path<String>,
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
-    api.access.check(&headers, Scope::RunsControl)?;
-    let run = run_id(&run)?;
+    let run = steered(&api, &headers, &run)?;
     api.runner.engine().resume(&run).await?;
     accepted(&api, &run).await
 }
@@ -353,10 +350,15 @@ pub(super) async fn retry(
     headers: HeaderMap,
     Path(run): Path<String>,
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
-    api.access.check(&headers, Scope::RunsControl)?;
-    let run = run_id(&run)?;
+    let run = steered(&api, &headers, &run)?;
     api.runner.engine().retry(&run).await?;
     accepted(&api, &run).await
+}
+
+/// The run that somebody may steer.
+fn steered(api: &Api, headers: &HeaderMap, run: &str) -> Result<RunId, Problem> {
+    api.access.check(headers, Scope::RunsControl)?;
+    run_id(run)
 }
 
 async fn accepted(api: &Api, run: &RunId) -> Result<(StatusCode, Json<RunView>), Problem> {

@@ -11,8 +11,6 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,26 +33,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The listening server.
 #[derive(Debug)]
 pub struct Http {
-    /// Where it listens.
-    pub addr: SocketAddr,
     stop: watch::Sender<bool>,
     places: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
 
 impl Http {
-    /// Listens and answers.
-    ///
-    /// # Errors
-    ///
-    /// Where the address cannot be listened on.
-    pub async fn start(addr: SocketAddr, api: Api) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
+    /// Answers whoever connects.
+    pub fn start(listener: TcpListener, api: Api) -> Self {
         let (stop, stopping) = watch::channel(false);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let task = tokio::spawn(accept(listener, app(api), Arc::clone(&places), stopping));
-        Ok(Self { addr, stop, places, task })
+        Self { stop, places, task }
     }
 
     /// Takes no more requests, and lets those under way end within a limit.

@@ -41,7 +41,7 @@ pub(super) async fn health() -> Json<Health> {
 pub(super) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     let readiness = api.runner.ready();
     let generation = api.runner.catalogs().current();
-    let refused = (generation.workflows.refused() + generation.plugins.refused()) as u64;
+    let refused = generation.refused() as u64;
     let ready = readiness.journal && readiness.broker;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, journal: readiness.journal, broker: readiness.broker, refused }))

@@ -1,19 +1,25 @@
 //! Random and damaged packets: a codec may call them what it likes, and lives.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use packhorse_core::transfer::{Incoming, More, Opening};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 
-use super::super::super::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS};
+use super::super::super::engine::thread_cpu_time;
+use super::super::super::{CallError, Failure, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Trap};
 use super::super::vectors::{Call, Side};
 use super::report::Check;
 use super::speaker::{Speaker, case_opening, opening, pattern_bytes, receives, shown_payload, sides};
 use super::trip::Seen;
-use super::{Bench, Plugin};
+use super::{Bench, Plugin, PluginError};
 
 const MAX_RANDOM_BYTES: usize = 2048;
 /// A session that was fed much garbage is replaced, so that every state is met, the first as well.
 const CALLS_A_SESSION: u32 = 64;
+/// A call that took too long is repeated so often before it counts.
+const REPEATS: u32 = 2;
 
 /// How a session is opened, and the messages that it is fed with.
 struct Diet {
@@ -79,25 +85,97 @@ fn feed(
     mut draw: impl FnMut(&Diet, &mut SmallRng) -> Incoming,
 ) -> Result<(u64, String), String> {
     let (mut fed, mut faults, mut sessions) = (0u64, 0usize, 0u64);
+    let mut pace = Pace::default();
     while fed < u64::from(bench.options.random_inputs) {
         let diet = &diets[rng.random_range(0..diets.len())];
-        let mut speaker = Speaker::open(bench.plugin, side, &diet.opening).map_err(|error| error.to_string())?;
+        let mut meal = Meal::begin(bench.plugin, side, &diet.opening).map_err(|error| error.to_string())?;
         sessions += 1;
         for _ in 0..CALLS_A_SESSION {
             let batch = batch(rng, |rng| draw(diet, rng));
             fed += batch.len() as u64;
             let last = batch.last().map(|message| message.payload.clone()).unwrap_or_default();
-            let gave = speaker.decode(batch).and_then(|gave| speaker.save().map(|_| gave));
-            let gave = gave.map_err(|error| {
+            faults += meal.eat(batch, &mut pace).map_err(|error| {
                 format!("{error} (seed {}, packet {fed}: {})", bench.options.seed, shown_payload(&last))
             })?;
-            faults += gave.faults.len();
             if fed >= u64::from(bench.options.random_inputs) {
                 break;
             }
         }
     }
-    Ok((fed, format!("{faults} refused, in {sessions} sessions")))
+    Ok((fed, format!("{faults} refused, in {sessions} sessions; {pace}")))
+}
+
+/// How long calls took.
+#[derive(Debug, Default)]
+struct Pace {
+    slowest: Duration,
+    /// Calls that passed a limit of time once, and then did not.
+    repeated: u32,
+}
+
+impl std::fmt::Display for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the slowest call took {:.2} ms of processor time", self.slowest.as_secs_f64() * 1e3)?;
+        if self.repeated > 0 {
+            write!(f, "; {} took too long once and were in time when repeated", self.repeated)?;
+        }
+        Ok(())
+    }
+}
+
+/// A session, and all that it was fed with.
+struct Meal<'a> {
+    plugin: &'a Arc<Plugin>,
+    side: Side,
+    opening: &'a Opening,
+    speaker: Speaker,
+    eaten: Vec<Vec<Incoming>>,
+}
+
+impl<'a> Meal<'a> {
+    fn begin(plugin: &'a Arc<Plugin>, side: Side, opening: &'a Opening) -> Result<Self, PluginError> {
+        let speaker = Speaker::open(plugin, side, opening)?;
+        Ok(Self { plugin, side, opening, speaker, eaten: Vec::new() })
+    }
+
+    /// How many messages were refused. A call that took too long is made again in a new session that was fed the same: a codec is
+    /// deterministic, so one that loops does it again, while a machine that stood still (its time counts as the guest's) does not.
+    fn eat(&mut self, batch: Vec<Incoming>, pace: &mut Pace) -> Result<usize, String> {
+        self.eaten.push(batch.clone());
+        let mut gave = swallow(&mut self.speaker, batch, pace);
+        for _ in 0..REPEATS {
+            if !gave.as_ref().is_err_and(is_slow) {
+                break;
+            }
+            gave = self.again(pace)?;
+            pace.repeated += u32::from(gave.is_ok());
+        }
+        gave.map_err(|error| error.to_string())
+    }
+
+    fn again(&mut self, pace: &mut Pace) -> Result<Result<usize, CallError>, String> {
+        self.speaker = Speaker::open(self.plugin, self.side, self.opening).map_err(|error| error.to_string())?;
+        let mut last = Ok(0);
+        for batch in &self.eaten {
+            last = swallow(&mut self.speaker, batch.clone(), pace);
+            if last.is_err() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+}
+
+fn swallow(speaker: &mut Speaker, batch: Vec<Incoming>, pace: &mut Pace) -> Result<usize, CallError> {
+    let before = thread_cpu_time();
+    let gave = speaker.decode(batch)?;
+    pace.slowest = pace.slowest.max(thread_cpu_time().saturating_sub(before));
+    speaker.save()?;
+    Ok(gave.faults.len())
+}
+
+const fn is_slow(error: &CallError) -> bool {
+    matches!(error.failure, Failure::Trap(Trap::Cpu(_) | Trap::Wall(_)))
 }
 
 /// Mostly one message, and sometimes as many as a call may carry.
