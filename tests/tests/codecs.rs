@@ -110,6 +110,7 @@ fn vectors(name: &str) -> String {
 #[test]
 fn every_codec_passes_its_own_checks() {
     let random = count(20_000, 1_000_000);
+    let round_trips = count(2_000, 100_000);
     for codec in codecs() {
         let report = checked(&[
             "plugin",
@@ -119,12 +120,18 @@ fn every_codec_passes_its_own_checks() {
             &vectors(&codec.name),
             "--random",
             &random.to_string(),
+            "--round-trips",
+            &round_trips.to_string(),
         ]);
         println!("{report}");
         let fed = report.lines().filter(|line| line.contains("random packets"));
         let cases = fed.filter_map(|line| line.split_once(" cases")?.0.rsplit(' ').next()?.parse::<usize>().ok());
         let enough = cases.filter(|cases| *cases >= random).count();
         assert_eq!(enough, 2, "both sides stand {random} random packets:\n{report}");
+        let carried = report.lines().filter(|line| line.contains("random round trips"));
+        let pieces = carried.filter_map(|line| line.split_once(" cases")?.0.rsplit(' ').next()?.parse::<usize>().ok());
+        let enough = pieces.filter(|pieces| *pieces >= round_trips).count();
+        assert!(enough > 0 || codec.by_url, "{round_trips} random pieces go over in each mode:\n{report}");
     }
 }
 

@@ -261,6 +261,21 @@ fn calls_and_bytes_are_counted() {
 }
 
 #[test]
+fn calls_of_all_attempts_of_a_run_are_counted_together() {
+    let bench = Bench::new(&["step-probe"], &PROBE.replace("log: true", "log: true\n      calls: 5"));
+    let get = json!({ "do": "get", "key": "own:a" });
+    let body = probing(&json!({ "calls": [get], "times": 2, "fail": "BUSY", "class": "transient" }));
+    let retry = "    uses: plugin.run\n    retry: { max_attempts: 4, backoff: { initial: 10ms } }";
+    let body = body.replacen("    uses: plugin.run", retry, 1);
+    for _ in 0..2 {
+        let run = bench.ended(&body, &["-i", "device=dev-1"]).exits(1).json();
+        assert_eq!(run["steps"][0]["refusals"], 3, "of eight calls five were granted: {run:#}");
+        let last = run["error"]["message"].as_str().unwrap();
+        assert_eq!(last.matches("spent").count(), 2, "of the last attempt none: {last}");
+    }
+}
+
+#[test]
 fn a_plugin_that_loops_grows_panics_or_nags_is_stopped_by_name() {
     let bench = Bench::new(&["step-probe"], PROBE);
     let stopped = |input: Value| bench.probe(1, &input)["error"].clone();

@@ -41,7 +41,7 @@ pub struct FastdfsGrant {
     pub groups: Vec<String>,
 }
 
-/// How much may be asked for in one attempt of a step.
+/// How much a plugin may ask for in one run of a workflow, over all of its attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallBudget {
     /// Calls, refused ones included.
@@ -55,6 +55,35 @@ impl Default for CallBudget {
         Self { calls: 1000, bytes: 1 << 20 }
     }
 }
+
+/// What a plugin has asked for in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Calls, refused ones included.
+    pub calls: u32,
+    /// Bytes, both directions together.
+    pub bytes: u64,
+}
+
+impl Usage {
+    /// What is written down, before more is used, by one who has used this: ahead of it, so that few calls wait for the store, and a
+    /// process that dies has used no more than was written.
+    #[must_use]
+    pub fn ahead(self, budget: CallBudget) -> Self {
+        let calls = self.calls.saturating_add(budget.calls / SHARES).min(budget.calls).max(self.calls);
+        let bytes = self.bytes.saturating_add(budget.bytes / u64::from(SHARES)).min(budget.bytes).max(self.bytes);
+        Self { calls, bytes }
+    }
+
+    /// Whether this is no more than that.
+    #[must_use]
+    pub const fn is_within(self, other: Self) -> bool {
+        self.calls <= other.calls && self.bytes <= other.bytes
+    }
+}
+
+/// So many times a budget is written down on the way through it.
+const SHARES: u32 = 16;
 
 /// A call that a step plugin was refused, as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

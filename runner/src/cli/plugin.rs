@@ -21,9 +21,9 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
         PluginCommand::New { name, lang, plugins } => new(name, lang, Place::of(plugins)?.plugins, show).await,
         PluginCommand::Build { paths, place } => build(paths, &Place::chosen(place)?, show).await,
         PluginCommand::Inspect { plugin, place } => inspect(plugin, &Place::chosen(place)?, show).await,
-        PluginCommand::Test { plugins_named, place, vectors, device, random, seed, vars, json } => {
+        PluginCommand::Test { plugins_named, place, vectors, device, random, round_trips, seed, vars, json } => {
             let show = if json { Show { output: Output::Json, ..show } } else { show };
-            let options = TestOptions { seed, random_inputs: random, vars };
+            let options = TestOptions { seed, random_inputs: random, round_trips, vars };
             test(plugins_named, Place::chosen(place)?, (vectors, device), options, show).await
         }
         PluginCommand::Bench { plugins_named, place, device, piece, vars } => {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Most bytes of one attempt that can be granted.
+/// Most bytes of one run that can be granted.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// Both keys, read.

@@ -10,19 +10,20 @@ fn run(input: Input) -> Result<String, Failure> {
     if let Some(text) = asked["give"].as_str() {
         return Ok(text.to_owned());
     }
+    let calls = asked["calls"].as_array().cloned().unwrap_or_default();
+    let times = asked["times"].as_u64().unwrap_or(1);
+    let mut results = Vec::new();
+    for _ in 0..times {
+        results.extend(calls.iter().map(|call| told(make(call))));
+    }
     if let Some(code) = asked["fail"].as_str() {
         let class = match asked["class"].as_str() {
             Some("transient") => Class::Transient,
             Some("operator") => Class::Operator,
             _ => Class::Permanent,
         };
-        return Err(Failure { class, code: code.to_owned(), message: "as it was told".to_owned() });
-    }
-    let calls = asked["calls"].as_array().cloned().unwrap_or_default();
-    let times = asked["times"].as_u64().unwrap_or(1);
-    let mut results = Vec::new();
-    for _ in 0..times {
-        results.extend(calls.iter().map(|call| told(make(call))));
+        let message = format!("as it was told: {}", Value::from(results));
+        return Err(Failure { class, code: code.to_owned(), message });
     }
     Ok(json!({ "results": results, "attempt": input.attempt, "run": input.run }).to_string())
 }

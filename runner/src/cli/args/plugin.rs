@@ -56,6 +56,9 @@ pub(in super::super) enum PluginCommand {
         /// Random inputs to each side.
         #[arg(long, default_value_t = 20_000)]
         random: u32,
+        /// Pieces of random files that go from one side to the other, in each mode.
+        #[arg(long, default_value_t = 2_000)]
+        round_trips: u32,
         /// Seed of everything random.
         #[arg(long, default_value_t = 1)]
         seed: u64,

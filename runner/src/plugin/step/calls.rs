@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use packhorse_core::effect::{Effect, Reply};
 use packhorse_core::failure::{Class, Failure};
-use packhorse_core::grant::{Grants, RefusedCall};
+use packhorse_core::grant::{Grants, RefusedCall, Usage};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wasmtime::ResourceLimiter;
@@ -28,8 +28,10 @@ pub(super) struct Calls {
     pub(super) ticker: Arc<Ticker>,
     /// True, or closed, once the run is to end.
     pub(super) stop: watch::Receiver<bool>,
-    pub(super) made: u32,
-    pub(super) moved: u64,
+    /// What the run has used of its grants.
+    pub(super) used: Usage,
+    /// What of that, and ahead of it, is written down.
+    pub(super) charged: Usage,
     pub(super) refusals: u32,
 }
 
@@ -56,16 +58,23 @@ impl Calls {
 
     /// One call: judged, counted, carried out. `subject` is what it is about, for people; `out` the bytes that go out with it.
     pub(super) fn ask(&mut self, what: &str, subject: &str, effect: Effect, out: usize) -> Answer<Reply> {
-        self.made = self.made.saturating_add(1);
+        self.used.calls = self.used.calls.saturating_add(1);
         if let Err(why) = self.grants.allows(&effect, self.device.as_deref()) {
             return self.refuse(what, subject, why, Error::Denied);
         }
         if let Err(why) = self.spend(out as u64) {
             return self.refuse(what, subject, why, Error::Spent);
         }
+        if let Err(failure) = self.charge()? {
+            return Ok(Err(Error::Failed(told(failure))));
+        }
         match self.carry_out(effect)? {
             Ok(reply) => match self.spend_answer(&reply) {
-                Ok(()) => Ok(Ok(reply)),
+                Ok(()) => {
+                    // The answer is there: what cannot be written down of it now is written with the next call.
+                    drop(self.charge()?);
+                    Ok(Ok(reply))
+                }
                 Err(why) => self.refuse(what, subject, why, Error::Spent),
             },
             Err(failure) => Ok(Err(Error::Failed(told(failure)))),
@@ -74,15 +83,42 @@ impl Calls {
 
     /// Carries out what was judged, or what undoes it; the guest waits here.
     pub(super) fn carry_out(&mut self, effect: Effect) -> wasmtime::Result<Result<Reply, Failure>> {
+        let effects = Arc::clone(&self.effects);
+        self.wait(effects.perform(effect))
+    }
+
+    /// Writes down what is used now, and a share more, where that is not written yet.
+    fn charge(&mut self) -> wasmtime::Result<Result<(), Failure>> {
+        if self.used.is_within(self.charged) {
+            return Ok(Ok(()));
+        }
+        let (ahead, effects) = (self.used.ahead(self.grants.budget), Arc::clone(&self.effects));
+        let charged = self.wait(effects.charge(ahead))?;
+        if charged.is_ok() {
+            self.charged = ahead;
+        }
+        Ok(charged)
+    }
+
+    /// At the end only what was used counts; of one that was stopped, what was written down.
+    pub(super) fn settle(self) {
+        if self.used != self.charged && !*self.stop.borrow() {
+            // What cannot be written now counts as used.
+            drop(self.wait(self.effects.charge(self.used)));
+        }
+    }
+
+    /// Waits as a host function does: until the step is stopped.
+    fn wait<T>(&self, work: impl Future<Output = T>) -> wasmtime::Result<T> {
         let ticker = Arc::clone(&self.ticker);
         let _waiting = ticker.waiting();
-        let (effects, mut stop) = (Arc::clone(&self.effects), self.stop.clone());
-        self.runtime.clone().block_on(async move {
+        let mut stop = self.stop.clone();
+        self.runtime.block_on(async move {
             tokio::select! {
                 biased;
                 // An error means that whoever could stop it is gone.
                 _ = stop.wait_for(|stop| *stop) => Err(Dropped::Stopped.into()),
-                outcome = effects.perform(effect) => Ok(outcome),
+                done = work => Ok(done),
             }
         })
     }
@@ -106,13 +142,13 @@ impl Calls {
     /// Takes bytes from what is left.
     pub(super) fn spend(&mut self, bytes: u64) -> Result<(), String> {
         let budget = self.grants.budget;
-        if self.made > budget.calls {
+        if self.used.calls > budget.calls {
             return Err(format!("more than {} calls, `calls` of its grants", budget.calls));
         }
-        if self.moved.saturating_add(bytes) > budget.bytes {
+        if self.used.bytes.saturating_add(bytes) > budget.bytes {
             return Err(format!("more than {} bytes, `bytes` of its grants", budget.bytes));
         }
-        self.moved += bytes;
+        self.used.bytes += bytes;
         Ok(())
     }
 

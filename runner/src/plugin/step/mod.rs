@@ -22,13 +22,17 @@ pub(crate) use plugin::{Threads, name_of};
 pub use run::{StepCall, StepEnd, StepFailure, StepRun};
 
 use packhorse_core::effect::{Effect, Outcome};
-use packhorse_core::grant::RefusedCall;
+use packhorse_core::failure::Failure;
+use packhorse_core::grant::{RefusedCall, Usage};
 use std::pin::Pin;
 
 /// Carries out what a step plugin asks for. The one way out of it.
 pub trait Effects: Send + Sync + 'static {
     /// Carries one out. It is dropped in the middle where the step ends.
     fn perform(&self, effect: Effect) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+
+    /// Writes down what the plugin will have used of its grants in this run, before it does.
+    fn charge(&self, usage: Usage) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + '_>>;
 
     /// A call was refused: to be written down.
     fn refused(&self, call: RefusedCall);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use packhorse_core::failure::Class;
-use packhorse_core::grant::Grants;
+use packhorse_core::grant::{Grants, Usage};
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 use wasmtime::component::{HasSelf, InstancePre, Linker};
@@ -35,6 +35,8 @@ pub struct StepCall {
     pub input: Value,
     /// What it may ask for.
     pub grants: Grants,
+    /// What earlier attempts of the run have used of it.
+    pub used: Usage,
 }
 
 /// How a run ended: with outputs, or not.
@@ -96,8 +98,8 @@ impl StepPlugin {
                 runtime,
                 ticker: plugin.host.ticker(),
                 stop: stopped,
-                made: 0,
-                moved: 0,
+                used: call.used,
+                charged: call.used,
                 refusals: 0,
             };
             let ended = plugin.run(&pre, calls, call);
@@ -138,8 +140,14 @@ impl StepPlugin {
     }
 
     fn run(&self, pre: &InstancePre<Calls>, calls: Calls, call: StepCall) -> StepEnd {
-        let ticker = Arc::clone(&calls.ticker);
         let mut store = Store::new(pre.engine(), calls);
+        let ended = self.run_in(&mut store, pre, call);
+        store.into_data().settle();
+        ended
+    }
+
+    fn run_in(&self, store: &mut Store<Calls>, pre: &InstancePre<Calls>, call: StepCall) -> StepEnd {
+        let ticker = Arc::clone(&store.data().ticker);
         store.limiter(|calls| calls);
         store.set_hostcall_fuel(MAX_RESULT_BYTES);
         store.epoch_deadline_callback(|mut store| {
@@ -147,12 +155,12 @@ impl StepPlugin {
             Ok(UpdateDeadline::Continue(1))
         });
         if let Some(fuel) = self.limits().fuel {
-            store.set_fuel(fuel).map_err(|error| self.stopped(&mut store, Function::Start, &error))?;
+            store.set_fuel(fuel).map_err(|error| self.stopped(store, Function::Start, &error))?;
         }
         store.set_epoch_deadline(1);
         let _running = ticker.running();
-        let made = pre.instantiate(&mut store).and_then(|instance| {
-            let entry = entry::GuestIndices::new(pre)?.load(&mut store, &instance)?;
+        let made = pre.instantiate(&mut *store).and_then(|instance| {
+            let entry = entry::GuestIndices::new(pre)?.load(&mut *store, &instance)?;
             Ok(entry)
         });
         let entry = made.map_err(|error| {
@@ -160,7 +168,7 @@ impl StepPlugin {
                 let slots = self.host.settings().bearable_slots();
                 return StepFailure::Plugin(PluginError::NoSlot { plugin: self.name.clone(), slots });
             }
-            self.stopped(&mut store, Function::Start, &error).into()
+            self.stopped(store, Function::Start, &error).into()
         })?;
         let input = types::Input {
             run: call.run,
@@ -170,10 +178,10 @@ impl StepPlugin {
             device: call.device,
             json: call.input.to_string(),
         };
-        match entry.call_run(&mut store, &input) {
+        match entry.call_run(&mut *store, &input) {
             Ok(Ok(text)) => outputs(&text),
             Ok(Err(failure)) => Err(said(failure)),
-            Err(error) => Err(self.stopped(&mut store, Function::Run, &error).into()),
+            Err(error) => Err(self.stopped(store, Function::Run, &error).into()),
         }
     }
 

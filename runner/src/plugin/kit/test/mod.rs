@@ -1,12 +1,13 @@
 //! What every codec must stand before it is let near a device: its own vectors, round trips, garbage, and its own limits.
 //!
 //! * `report`: what came of it. `speaker`: either side of a session, as one type.
-//! * `vars`: what sessions are opened with. `golden`: the vectors. `trip`: pieces from one side to the other. `noise`: random and damaged packets.
+//! * `vars`: what sessions are opened with. `golden`: the vectors. `trip`: pieces from one side to the other; `chance`: random ones. `noise`: random and damaged packets.
 //! * `steady`: the same input twice, in batches and one by one, and across a save.
 //!
 //! A whole transfer over a lossy link needs the transfer machine, which this room does not know: whoever has both adds that
 //! check to the report with [`TestReport::add`].
 
+mod chance;
 mod golden;
 mod noise;
 mod report;
@@ -35,13 +36,15 @@ pub struct TestOptions {
     pub seed: u64,
     /// How many random, and how many damaged packets each side must stand.
     pub random_inputs: u32,
+    /// How many pieces of random files go from one side to the other in each mode.
+    pub round_trips: u32,
     /// Variables for every session that is not a vector's; required ones that are missing here are taken from the vectors, or invented.
     pub vars: Pairs,
 }
 
 impl Default for TestOptions {
     fn default() -> Self {
-        Self { seed: 1, random_inputs: 10_000, vars: Pairs::new() }
+        Self { seed: 1, random_inputs: 10_000, round_trips: 1_000, vars: Pairs::new() }
     }
 }
 
@@ -98,6 +101,7 @@ pub fn test(plugin: &Arc<Plugin>, vectors: &Folder<'_>, options: TestOptions) ->
     golden::checks(&bench).into_iter().for_each(|check| report.add(check));
     let (trips, seen) = trip::checks(&bench);
     trips.into_iter().for_each(|check| report.add(check));
+    chance::checks(&bench).into_iter().for_each(|check| report.add(check));
     steady::checks(&bench).into_iter().for_each(|check| report.add(check));
     noise::checks(&bench, &seen).into_iter().for_each(|check| report.add(check));
     Ok(report)
