@@ -180,6 +180,8 @@ impl Drop for Running<'_> {
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
+    /// How many times the limit of processor time this call has.
+    shares: u32,
     /// Processor time of this thread and time of the wall when the call was first looked at: at most a tick after it began,
     /// which spares every call that is shorter two questions to the kernel.
     first_look: Option<(Duration, std::time::Instant)>,
@@ -196,19 +198,25 @@ pub(crate) enum OverBudget {
 
 impl Budget {
     pub(crate) const fn new(limits: Limits) -> Self {
-        Self { limits, first_look: None }
+        Self { limits, shares: 1, first_look: None }
     }
 
     /// A new call begins.
-    pub(crate) const fn reset(&mut self) {
+    pub(crate) const fn reset(&mut self, shares: u32) {
+        self.shares = shares;
         self.first_look = None;
+    }
+
+    /// Those of the call under way.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { cpu: self.limits.cpu.saturating_mul(self.shares), ..self.limits }
     }
 
     /// Whether the call may go on until the next tick.
     pub(crate) fn look(&mut self) -> Result<(), OverBudget> {
         let (cpu, wall) = (thread_cpu_time(), std::time::Instant::now());
         let (first_cpu, first_wall) = *self.first_look.get_or_insert((cpu, wall));
-        if cpu.saturating_sub(first_cpu) >= self.limits.cpu {
+        if cpu.saturating_sub(first_cpu) >= self.limits().cpu {
             return Err(OverBudget::Cpu);
         }
         if wall.saturating_duration_since(first_wall) >= self.limits.wall {

@@ -16,16 +16,19 @@ pub(crate) struct Beside {
     ceilings: Ceilings,
     budget: Budget,
     last_words: Option<String>,
+    /// Times the processor time of a call that the next one has.
+    shares: u32,
 }
 
 impl Beside {
     pub(crate) fn new(ceilings: Ceilings) -> Self {
-        Self { ceilings, budget: Budget::new(ceilings.limits), last_words: None }
+        Self { ceilings, budget: Budget::new(ceilings.limits), last_words: None, shares: 1 }
     }
 
     /// A call begins.
     pub(crate) const fn begin(&mut self) {
-        self.budget.reset();
+        self.budget.reset(self.shares);
+        self.shares = 1;
     }
 
     /// Whether the call may go on until the next tick.
@@ -170,6 +173,11 @@ impl Guest {
         indices.load(&mut self.store, &self.instance).map_err(|error| self.failed(Function::Start, &error))
     }
 
+    /// The next call is given more than others can be: it has so many times their processor time.
+    pub(crate) fn shares(&mut self, shares: u32) {
+        self.store.data_mut().shares = shares;
+    }
+
     /// One call, under the budget of one call.
     pub(crate) fn call<T>(
         &mut self,
@@ -203,7 +211,7 @@ fn named(store: &mut GuestStore, template: &Template, function: Function, error:
     CallError {
         plugin: template.title.to_string(),
         function,
-        failure: Failure::Trap(trap(template.ceilings.limits, error)),
+        failure: Failure::Trap(trap(store.data().budget.limits(), error)),
         last_words: store.data_mut().take_last_words(),
     }
 }
