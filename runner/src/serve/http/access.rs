@@ -149,7 +149,9 @@ fn local(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Whether a host, with or without a port, is one of this machine's own names.
 fn ours(host: &Authority) -> bool {
-    !host.as_str().contains('@') && ["127.0.0.1", "localhost", "[::1]"].contains(&host.host())
+    let (whole, name) = (host.as_str(), host.host());
+    (whole == name || host.port_u16().is_some_and(|port| whole == format!("{name}:{port}")))
+        && ["127.0.0.1", "localhost", "[::1]"].contains(&name)
 }
 
 #[cfg(test)]
