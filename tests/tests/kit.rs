@@ -269,6 +269,8 @@ fn a_released_contract_stays_as_it_is() {
     assert_eq!(version, packhorse::plugin::CONTRACT_VERSION, "the host reads the version that is written");
     let kept = folder.join(format!("released/{version}.sha256"));
     let kept = std::fs::read_to_string(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
+    let text = std::fs::read_to_string(folder.join(format!("released/{version}.wit"))).expect("its words are kept");
+    assert_eq!(words(&wit), words(&text), "the adapter is made of the released words, the SDKs of codec.wit");
     let found = packhorse_core::hex::encode(&sha2::Sha256::digest(words(&wit)));
     assert_eq!(
         found,

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use super::bindings::{device, platform};
 use super::cache::{Cache, Said};
+use super::contract::{Contract, Functions};
 use super::engine::{self, Ticker};
 use super::guest::{self, Beside, Guest, NoGuest, Template};
 use super::shelf::{self, Found, Reference};
@@ -49,6 +49,17 @@ enum Origin {
     Ours,
     /// From anywhere else, a run's journal included.
     Outside,
+}
+
+/// What a codec says of itself, and in which version of the contract.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Told {
+    contract: Contract,
+    description: Description,
+}
+
+impl Said for Told {
+    const KIND: &str = "codec";
 }
 
 /// What a step plugin says of itself: nothing.
@@ -156,19 +167,18 @@ impl Host {
         bytes: &[u8],
         digest: &[u8; 32],
     ) -> Result<(Template, Description), PluginError> {
-        if let Some((component, description)) =
-            self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.engine, digest))
-        {
-            return Ok((self.template(name, &component)?, description));
+        let cache = self.0.cache.as_ref();
+        if let Some((component, told)) = cache.and_then(|cache| cache.get::<Told>(&self.0.engine, digest)) {
+            return Ok((self.template(name, told.contract, &component)?, told.description));
         }
-        contract::check(name, bytes)?;
+        let contract = contract::check(name, bytes)?;
         let component = self.compile(origin, name, bytes)?;
-        let template = self.template(name, &component)?;
-        let description = self.described(name, &template)?;
-        if let Some(cache) = &self.0.cache {
-            cache.put(digest, &component, &description);
+        let template = self.template(name, contract, &component)?;
+        let told = Told { contract, description: self.described(name, &template)? };
+        if let Some(cache) = cache {
+            cache.put(digest, &component, &told);
         }
-        Ok((template, description))
+        Ok((template, told.description))
     }
 
     /// The code of a step plugin whose bytes were checked.
@@ -202,18 +212,15 @@ impl Host {
         &self.0.step_threads
     }
 
-    fn template(&self, name: &str, component: &Component) -> Result<Template, PluginError> {
+    fn template(&self, name: &str, contract: Contract, component: &Component) -> Result<Template, PluginError> {
         let refused =
             |error: wasmtime::Error| PluginError::Compile { name: name.to_owned(), problem: format!("{error:#}") };
         let pre = self.0.linker.instantiate_pre(component).map_err(refused)?;
-        let platform = platform::GuestIndices::new(&pre).map_err(refused)?;
-        let device = component.get_export_index(None, contract::DEVICE).is_some();
-        let device = device.then(|| device::GuestIndices::new(&pre)).transpose().map_err(refused)?;
+        let functions = Functions::find(contract, &pre).map_err(refused)?;
         Ok(Template {
             title: name.into(),
             pre,
-            platform: Arc::new(platform),
-            device: device.map(Arc::new),
+            functions,
             ticker: Arc::clone(&self.0.ticker),
             limits: self.0.settings.limits,
         })
@@ -225,7 +232,7 @@ impl Host {
             NoGuest::Failed(call) => PluginError::Call(call),
         })?;
         let exports = guest.platform()?;
-        let description: Description = guest.call(Function::Describe, |store| exports.call_describe(store))?.into();
+        let description = guest.call(Function::Describe, |store| exports.describe(store))?;
         describe::check(&description).map_err(|problem| PluginError::Description { name: name.to_owned(), problem })?;
         Ok(description)
     }

@@ -46,7 +46,7 @@ impl Plugin {
 
     /// Whether it can play the device.
     pub const fn has_device_side(&self) -> bool {
-        self.template.device.is_some()
+        self.template.functions.has_device()
     }
 
     /// The component itself, as a run keeps it.
