@@ -13,7 +13,10 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let root = here.parent().expect("the runner lies in the workspace");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed={}", root.join("sdk").display());
+    // Not all of `sdk`: components are built into its examples.
+    for part in ["Cargo.toml", "README.md", "src", "wit", "c", "templates"] {
+        println!("cargo:rerun-if-changed={}", root.join("sdk").join(part).display());
+    }
     for codec in CODECS {
         println!("cargo:rerun-if-changed={}", root.join("plugins").join(codec).display());
     }

@@ -4,7 +4,7 @@
 //! The device is a bare loop as well: it reads offset and size out of each packet and acknowledges it, and stores nothing.
 
 use base64::Engine as _;
-use packhorse::app::{self, App, Launch};
+use packhorse::app::{self, App, Launch, Library};
 use packhorse::settings::{Given, Settings};
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
@@ -77,7 +77,7 @@ async fn start(folder: &Path) -> App {
         ..Given::default()
     };
     let settings = Settings::load(given, folder).expect("settings");
-    let host = app::host(&settings.plugins).await.expect("a plugin host");
+    let host = app::host(&settings.plugins, &settings.profiles).await.expect("a plugin host");
     App::start(settings, host).await.expect("an app")
 }
 
@@ -85,7 +85,8 @@ async fn start(folder: &Path) -> App {
 async fn push(app: &App, image: &Path) -> Duration {
     let inputs = BTreeMap::from([("image".to_owned(), image.display().to_string())]);
     let asked = Launch { workflow: "bench-push".to_owned(), inputs, ..Launch::default() };
-    let prepared = app::prepare(asked, &app.settings, &app.world.host).await.expect("a good workflow");
+    let prepared =
+        app::prepare(asked, &app.settings, &Library::Folders(&app.world.host)).await.expect("a good workflow");
     let run = app::launch(app, prepared).await.expect("a run");
     let view = app.engine.wait(&run).await.expect("an end");
     let step = view.view.steps.first().expect("a step");

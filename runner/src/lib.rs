@@ -5,6 +5,7 @@
 //! * `bus` `store` `blob` `plugin`: adapters to the outside; none knows another
 //! * `link`: one transfer, over bus, plugin and blob
 //! * `engine`: owns runs, over link and the traits of the adapters
+//! * `catalog`: workflows and plugins that are edited under a running process
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
 //! * `failpoint`: places where tests strike this process; every room may name it
@@ -13,6 +14,7 @@
 pub mod app;
 pub mod blob;
 pub mod bus;
+pub mod catalog;
 pub mod cli;
 pub mod device;
 pub mod engine;

@@ -3,6 +3,7 @@
 //!
 //! A new codec is found by its folder. What it needs that is not in its description stands in [`Codec::new`].
 
+use packhorse_tests::child::Ended;
 use packhorse_tests::http::FileServer;
 use packhorse_tests::world::{self, id};
 use packhorse_tests::{Child, Service, World, count, files};
@@ -79,12 +80,27 @@ fn folder() -> &'static Path {
 
 /// Runs the program to a good end, with the folder of the built codecs; gives what it printed.
 fn packhorse(args: &[&str]) -> String {
+    ended(args).exits(0).out
+}
+
+/// The checks of one codec. A call that took too long is tried once more: where memory is short, the system's work counts as the guest's,
+/// while a codec that loops takes too long again.
+fn checked(args: &[&str]) -> String {
+    let first = ended(args);
+    if first.code == Some(1) && first.out.contains("of processor time") {
+        println!("tried once more:\n{}", first.out);
+        return packhorse(args);
+    }
+    first.exits(0).out
+}
+
+fn ended(args: &[&str]) -> Ended {
     let world = World::new();
     let plugins = folder().display().to_string();
     let mut command: Command = world.command(&[args, &["--plugins", &plugins]].concat());
     // Cargo is for the repository's own folder, and what it builds for its own.
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-    Child::start(command, &format!("packhorse {}", args.join(" "))).end().exits(0).out
+    Child::start(command, &format!("packhorse {}", args.join(" "))).end()
 }
 
 fn vectors(name: &str) -> String {
@@ -95,7 +111,7 @@ fn vectors(name: &str) -> String {
 fn every_codec_passes_its_own_checks() {
     let random = count(20_000, 1_000_000);
     for codec in codecs() {
-        let report = packhorse(&[
+        let report = checked(&[
             "plugin",
             "test",
             &codec.name,

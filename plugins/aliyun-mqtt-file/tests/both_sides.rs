@@ -180,7 +180,8 @@ fn an_upload_may_be_refused_and_cancelled() {
     };
     let heard = ends.says(vec![Event::StartUpload(start(4))]);
     let [Event::StartUpload(begun)] = &heard[..] else { panic!("{heard:?}") };
-    assert_eq!(*begun, StartUpload { tag: begun.tag, ..start(4) });
+    // The protocol names an upload by its file.
+    assert_eq!(*begun, StartUpload { tag: begun.tag, resume_key: "fw.bin".into(), ..start(4) });
     let refuse = Command::Refuse(Refuse { tag: begun.tag, text: Text::new("PH5008", "too large") });
     let text = Text::new("78117", "the file is too large");
     assert_eq!(ends.hears(vec![refuse]), [Command::Refuse(Refuse { tag: 4, text })]);

@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, reads a clock, opens a file or socket, or draws a random number.
 
+pub mod catalog;
 pub mod digest;
 pub mod effect;
 pub mod epoch;
@@ -9,6 +10,7 @@ pub mod failure;
 pub mod file;
 pub mod grant;
 pub mod hex;
+pub mod profile;
 pub mod run;
 pub mod step;
 pub mod transfer;

@@ -448,5 +448,5 @@ fn names_are_unique() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), PRIMITIVES.len());
-    assert_eq!(PRIMITIVES.len(), 25);
+    assert_eq!(PRIMITIVES.len(), 28);
 }

@@ -1,7 +1,10 @@
 //! What the control socket answers.
 
+use super::launch::Launch;
+use super::start::Ground;
+use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
-use crate::serve::control::{Answerer, Question};
+use crate::serve::control::{Answerer, Question, Start};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use serde_json::{Value, json};
@@ -11,15 +14,42 @@ use std::sync::Arc;
 const SEARCHED: usize = 10_000;
 /// Unfinished runs of a device that are told.
 const OPEN: usize = 20;
+/// Journal records that are told at once.
+const RECORDS: usize = 1000;
 /// Finished ones.
 const ENDED: usize = 10;
 
-/// Answers questions by asking the engine.
-pub(super) fn answerer(engine: EngineHandle) -> Answerer {
+/// Answers questions by asking the engine; starts runs only where there are catalogs, in a daemon.
+pub(super) fn answerer(ground: Ground, catalogs: Option<Catalogs>) -> Answerer {
     Arc::new(move |question| {
-        let engine = engine.clone();
-        Box::pin(async move { answer(&engine, question).await })
+        let (ground, catalogs) = (ground.clone(), catalogs.clone());
+        Box::pin(async move {
+            match (question, catalogs) {
+                (Question::Start(start), Some(catalogs)) => begin(&ground, &catalogs, start).await,
+                (Question::Reload, Some(catalogs)) => reload(&catalogs).await,
+                // A process that works on one run ends with it: it takes up no other.
+                (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
+                (question, _) => answer(&ground.engine, question).await,
+            }
+        })
     })
+}
+
+fn no_daemon() -> Failure {
+    Failure::new("PH8006", Class::Operator, "no daemon works on this data folder")
+        .hint("start one with `packhorse serve`")
+}
+
+async fn begin(ground: &Ground, catalogs: &Catalogs, start: Start) -> Result<Value, Failure> {
+    let Start { workflow, inputs, codec, vars } = start;
+    let run = super::daemon::start(ground, catalogs, Launch { workflow, inputs, codec, vars }).await?;
+    view(&ground.engine, &run).await
+}
+
+async fn reload(catalogs: &Catalogs) -> Result<Value, Failure> {
+    let reload = catalogs.reload().await;
+    let reload = reload.ok_or_else(|| Failure::new("PH9001", Class::Bug, "nobody looks at the folders any more"))?;
+    Ok(super::daemon::reloaded(&reload))
 }
 
 /// Answers one question.
@@ -48,6 +78,22 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             engine.pause(&run).await.map_err(|error| failure(&error))?;
             Ok(view(engine, &run).await.unwrap_or_else(|_| asked(before, "paused")))
         }
+        Question::Resume { run } => {
+            let run = find(engine, &run).await?;
+            engine.resume(&run).await.map_err(|error| failure(&error))?;
+            view(engine, &run).await
+        }
+        Question::Retry { run } => {
+            let run = find(engine, &run).await?;
+            engine.retry(&run).await.map_err(|error| failure(&error))?;
+            view(engine, &run).await
+        }
+        Question::Records { run, from } => {
+            let run = find(engine, &run).await?;
+            let records = engine.records(&run, from, RECORDS).await.map_err(|error| failure(&error))?;
+            Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
+        }
+        Question::Start(_) | Question::Reload => Err(no_daemon()),
     }
 }
 

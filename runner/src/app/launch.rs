@@ -1,24 +1,24 @@
-//! From a workflow file and inputs to a run: everything that can be wrong is found before a service starts.
+//! From a workflow and inputs to a run: everything that can be wrong is found before a run exists.
 
-use super::App;
 use super::fit::Fit;
+use super::library::Library;
+use super::start::Ground;
 use crate::app::exit::Stop;
-use crate::engine::{NewRun, new_run_id};
+use crate::engine::{EngineError, NewRun, new_run_id};
 use crate::failpoint::Point;
-use crate::plugin::{Host, Plugin, StepPlugin};
+use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::{CodecPin, Created, RunId};
+use packhorse_core::workflow::Workflow;
 use packhorse_core::workflow::expr::Scope;
-use packhorse_core::workflow::{self, Workflow};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of a source that are read: well above what a workflow may have.
-const SOURCE: u64 = 1 << 20;
+/// How a file begins that does not lie on this machine.
+const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
 const LARGE_STACK: usize = 64 << 20;
 
@@ -48,40 +48,41 @@ pub struct Prepared {
     steps: BTreeMap<String, Arc<StepPlugin>>,
 }
 
+impl Prepared {
+    /// Inputs that are files of this machine, as written.
+    pub(super) fn local_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let local = |(_, text): &&(String, String)| !SCHEMES.iter().any(|scheme| text.starts_with(scheme));
+        self.files.iter().filter(local).map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+}
+
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
-pub async fn prepare(launch: Launch, settings: &Settings, host: &Host) -> Result<Prepared, Stop> {
-    let path = find_workflow(&launch.workflow, &settings.workflows)?;
-    let source = read_workflow(&path).map_err(|error| unreadable(&path, &error))?;
-    let name = path.display().to_string();
-    let text = source.clone();
-    let (workflow, inputs, files, codec, vars) = with_large_stack(move || resolve(&text, &name, launch)).await??;
+pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>) -> Result<Prepared, Stop> {
+    let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
+    let checked = Arc::clone(&workflow);
+    let (inputs, files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
     for (_, file) in &files {
         readable(file)?;
     }
     let plugin = match codec {
-        Some(codec) => Some(load(host, codec).await?),
+        Some(codec) => Some(library.codec(codec).await?),
         None => None,
     };
     if let (Some(plugin), Some(device)) = (&plugin, inputs.get("device").and_then(Value::as_str)) {
         let pairs = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
     }
-    let steps = step_plugins(host, &workflow, settings).await?;
-    Ok(Prepared { workflow: Arc::new(workflow), source, inputs, files, vars, plugin, steps })
-}
-
-/// Reads a workflow's source: a regular file, and no more of it than shows that it is too big.
-pub fn read_workflow(path: &Path) -> std::io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let mut source = Vec::new();
-    std::fs::File::open(path)?.take(SOURCE).read_to_end(&mut source)?;
-    Ok(source)
+    let steps = step_plugins(library, &workflow, settings).await?;
+    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
-pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
+pub async fn launch(app: &Ground, prepared: Prepared) -> Result<RunId, Stop> {
+    launch_as(app, prepared, new_run_id()).await
+}
+
+/// The same under an id that was made before. An id that is taken is PH8403.
+pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) -> Result<RunId, Stop> {
     let settings = app.settings.clone();
     let room = tokio::task::spawn_blocking(move || super::room::for_a_run(&settings)).await;
     room.map_err(|error| Stop::bug(error.to_string()))??;
@@ -103,7 +104,7 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
     let device = device(&prepared.inputs);
     fits(app, &prepared, &device).await?;
     let created = Created {
-        run: new_run_id(),
+        run,
         workflow: prepared.workflow.name.clone(),
         digest: prepared.workflow.digest.clone(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,11 +115,14 @@ pub async fn launch(app: &App, mut prepared: Prepared) -> Result<RunId, Stop> {
         plugins,
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
-    app.engine.start(new).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
+    app.engine.start(new).await.map_err(|error| match error {
+        EngineError::Unreadable { .. } => Stop::unavailable("PH8403", chain(&error)),
+        error => Stop::unavailable("PH7002", chain(&error)),
+    })
 }
 
 /// Refuses a run whose packets cannot fit the broker.
-async fn fits(app: &App, prepared: &Prepared, device: &Value) -> Result<(), Stop> {
+async fn fits(app: &Ground, prepared: &Prepared, device: &Value) -> Result<(), Stop> {
     let limits = app.world.bus.status().borrow().limits();
     let (Some(plugin), Some(limit)) = (&prepared.plugin, limits.and_then(|limits| limits.max_packet_size)) else {
         return Ok(());
@@ -133,11 +137,10 @@ async fn fits(app: &App, prepared: &Prepared, device: &Value) -> Result<(), Stop
     with_large_stack(move || fit.check()).await?
 }
 
-type Resolved = (Workflow, Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);
+type Resolved = (Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);
 
-fn resolve(source: &[u8], name: &str, launch: Launch) -> Result<Resolved, Stop> {
-    let workflow = workflow::check(source, name).map_err(|problems| rendered(&problems))?;
-    let resolved = workflow.resolve_inputs(&launch.inputs).map_err(|failures| bad_inputs(&workflow, &failures))?;
+fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
+    let resolved = workflow.resolve_inputs(&launch.inputs).map_err(|failures| bad_inputs(workflow, &failures))?;
     let (inputs, files) = (resolved.values, resolved.files);
     let mut scope = Scope::new();
     scope.insert("device".to_owned(), device(&inputs));
@@ -158,33 +161,12 @@ fn resolve(source: &[u8], name: &str, launch: Launch) -> Result<Resolved, Stop> 
         vars.insert(name.clone(), text(template.resolve(&scope).map_err(refused)?, &format!("vars.{name}"))?);
     }
     vars.extend(launch.vars);
-    Ok((workflow, inputs, files, codec, vars))
+    Ok((inputs, files, codec, vars))
 }
 
 /// The root `device` of expressions: until devices are registered, just its id.
 fn device(inputs: &Map<String, Value>) -> Value {
     inputs.get("device").map_or(Value::Null, |id| json!({ "id": id }))
-}
-
-/// A workflow by path, or by name in the workflows folder.
-pub fn find_workflow(text: &str, folder: &Path) -> Result<PathBuf, Stop> {
-    let path = PathBuf::from(text);
-    if text.contains('/') || path.extension().is_some() || path.is_file() {
-        return if path.is_file() { Ok(path) } else { Err(missing(text)) };
-    }
-    let named = folder.join(format!("{text}.yaml"));
-    if named.is_file() {
-        return Ok(named);
-    }
-    let names: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".yaml").map(ToOwned::to_owned))
-        .collect();
-    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
-    let message = format!("there is no workflow {text} in {}; {known}", folder.display());
-    Err(Stop::usage("PH2002", message).hint("give the path of a file, or another folder with --workflows"))
 }
 
 /// Runs a function on a thread with a stack that every accepted expression fits in.
@@ -197,13 +179,7 @@ pub async fn with_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send
     receiver.await.map_err(|_| Stop::bug("the thread for expressions stopped"))
 }
 
-async fn load(host: &Host, codec: String) -> Result<Arc<Plugin>, Stop> {
-    let host = host.clone();
-    let loaded = tokio::task::spawn_blocking(move || host.load(&codec)).await;
-    loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
-}
-
-async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
+async fn keep(app: &Ground, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
     let pin = CodecPin {
         name: plugin.name().to_owned(),
         version: plugin.version().to_owned(),
@@ -213,24 +189,21 @@ async fn keep(app: &App, plugin: &Arc<Plugin>) -> Result<CodecPin, Stop> {
     Ok(pin)
 }
 
-async fn keep_object(app: &App, digest: &str, bytes: Arc<[u8]>) -> Result<(), Stop> {
+async fn keep_object(app: &Ground, digest: &str, bytes: Arc<[u8]>) -> Result<(), Stop> {
     let (journal, digest) = (Arc::clone(&app.world.journal), digest.to_owned());
     let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, &bytes, crate::store::wall())).await;
     kept.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::unavailable("PH7002", chain(&error)))
 }
 
-/// Loads the step plugins that a workflow names, and looks whether they were granted what they import.
+/// The step plugins that a workflow names; looks whether they were granted what they import.
 async fn step_plugins(
-    host: &Host,
+    library: &Library<'_>,
     workflow: &Workflow,
     settings: &Settings,
 ) -> Result<BTreeMap<String, Arc<StepPlugin>>, Stop> {
     let mut steps = BTreeMap::new();
     for name in workflow.step_plugins() {
-        let (host, named) = (host.clone(), name.clone());
-        let loaded = tokio::task::spawn_blocking(move || host.load_step(&named)).await;
-        let loaded = loaded.map_err(|error| Stop::bug(error.to_string()))?;
-        let plugin = loaded.map_err(|error| Stop::usage("PH6103", chain(&error)))?;
+        let plugin = library.step(name.clone()).await?;
         let grants = settings.grants.get(plugin.name()).cloned().unwrap_or_default();
         plugin.check_grants(&grants).map_err(|error| Stop::usage("PH6103", chain(&error)))?;
         steps.insert(name, plugin);
@@ -240,7 +213,7 @@ async fn step_plugins(
 
 /// A local file must be readable before anything starts; others are looked for later.
 fn readable(text: &str) -> Result<(), Stop> {
-    if ["fastdfs:", "packets:", "md5:", "sha256:"].iter().any(|scheme| text.starts_with(scheme)) {
+    if SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
     }
     let path = Path::new(text.strip_prefix("file:").unwrap_or(text));
@@ -252,20 +225,9 @@ fn readable(text: &str) -> Result<(), Stop> {
     std::fs::File::open(path).map(drop).map_err(|error| unreadable(path, &error))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
     Stop::usage("PH2004", format!("cannot read {}: {error}", path.display()))
         .hint("check the path and its rights; relative paths count from here")
-}
-
-fn missing(text: &str) -> Stop {
-    Stop::usage("PH2002", format!("there is no workflow file {text}"))
-        .hint("check the path; a bare name is looked for in the workflows folder")
-}
-
-fn rendered(problems: &workflow::Problems) -> Stop {
-    let mut stop = Stop::usage("PH2001", format!("{} has {} problem(s)", problems.file(), problems.count()));
-    stop.rendered = Some(problems.to_string().into());
-    stop
 }
 
 fn bad_inputs(workflow: &Workflow, failures: &[Failure]) -> Stop {

@@ -9,19 +9,24 @@
 //! * `mqtt`: the connection to the broker
 //! * `fit`: whether packets fit the broker
 //! * `launch`: from a workflow file and inputs to a run
+//! * `library`: where it takes workflows and plugins from
 //! * `answers`: what the control socket answers
+//! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
 //! * `trial`: a whole transfer in memory, for `plugin test`
 
 mod answers;
+mod daemon;
 pub mod doctor;
 pub mod exit;
 mod fit;
 mod journal;
 mod launch;
+mod library;
 mod mqtt;
+mod once;
 mod redis;
 mod room;
 mod services;
@@ -32,11 +37,13 @@ mod trial;
 
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
+pub use daemon::Daemon;
 pub use journal::{Opened, has_runs, open_journal};
-pub use launch::{Launch, Prepared, find_workflow, launch, prepare, read_workflow, with_large_stack};
+pub use launch::{Launch, Prepared, launch, prepare, with_large_stack};
+pub use library::{Library, find_workflow, read_workflow};
 pub use mqtt::{bus_settings, connect};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
-pub use start::{App, compile, device_spool, host};
+pub use start::{App, Ground, Offers, compile, device_spool, host};
 pub use sweep::{Gone, sweep};
 pub use tap::{Tap, TapError};
 pub use trial::trial;

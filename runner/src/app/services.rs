@@ -23,6 +23,8 @@ pub struct Services {
     pub redis: String,
     /// `embedded` or `redis`: what the journal lies on.
     pub store: &'static str,
+    /// Where a daemon's API listens.
+    pub http: Option<SocketAddr>,
     broker: Option<BrokerHandle>,
     fastdfs: Option<ServerHandle>,
 }
@@ -35,6 +37,8 @@ struct Written<'a> {
     redis: &'a str,
     store: &'static str,
     storage: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<String>,
     control: String,
 }
 
@@ -63,7 +67,7 @@ impl Services {
             StoreKind::Embedded => "embedded",
             StoreKind::Redis => "redis",
         };
-        Ok(Self { mqtt, trackers, redis, store, broker, fastdfs })
+        Ok(Self { mqtt, trackers, redis, store, http: None, broker, fastdfs })
     }
 
     /// Writes the addresses to the data folder, under a temporary name first.
@@ -75,6 +79,7 @@ impl Services {
             redis: &self.redis,
             store: self.store,
             storage: self.fastdfs.as_ref().map(|server| server.storage_addr),
+            http: self.http.map(|addr| format!("http://{addr}")),
             control: crate::serve::control::SOCKET.to_owned(),
         };
         let path = data.join(SERVICES);

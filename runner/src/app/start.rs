@@ -8,7 +8,8 @@ use super::services::Services;
 use super::sweep::Sweeping;
 use crate::app::exit::Stop;
 use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
-use crate::engine::{EngineHandle, Ledger, Mirror, Parts, World};
+use crate::catalog::Catalogs;
+use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Compiler, Host, HostSettings};
@@ -16,19 +17,40 @@ use crate::serve::control::Control;
 use crate::settings::{RedisAt, Settings};
 use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::profile::Profiles;
 use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
-/// A running process.
-pub struct App {
+/// How long somebody who only looks at a data folder may have it.
+const PASSING: Duration = Duration::from_secs(3);
+
+/// What runs are started on.
+#[derive(Clone)]
+pub struct Ground {
     /// Where everything is.
     pub settings: Settings,
     /// Its runs.
     pub engine: EngineHandle,
     /// What effects reach.
     pub world: World,
+}
+
+/// What a process is started with beside its settings, where it starts runs for others.
+#[derive(Default)]
+pub struct Offers {
+    /// Workflows and plugins that count.
+    pub catalogs: Option<Catalogs>,
+    /// Told of each run when its end is durable.
+    pub ended: Option<UnboundedSender<LiveView>>,
+}
+
+/// A running process.
+pub struct App {
+    ground: Ground,
     /// Its servers.
     pub services: Services,
     /// The journal, where it lies on Redis.
@@ -39,10 +61,23 @@ pub struct App {
     _folder: DataFolder,
 }
 
+impl std::ops::Deref for App {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
 impl App {
     /// Locks the data folder and brings everything up. Fails with exit 69 where a service, a port or the folder is not to be had.
     pub async fn start(settings: Settings, host: Host) -> Result<Self, Stop> {
-        let folder = lock(&settings.data)?;
+        Self::start_with(settings, host, Offers::default()).await
+    }
+
+    /// The same for a process that starts runs for others.
+    pub async fn start_with(settings: Settings, host: Host, offers: Offers) -> Result<Self, Stop> {
+        let folder = lock(&settings.data).await?;
         Point::AppLocked.pass();
         let chosen = settings.clone();
         let stores = tokio::task::spawn_blocking(move || stores(&chosen)).await;
@@ -73,23 +108,17 @@ impl App {
             owner,
             durability,
             jobs: tokio::runtime::Handle::current(),
+            ended: offers.ended,
         })
         .map_err(|error| Stop::bug(chain(&error)))?;
         services.write(&settings.data).map_err(|error| cannot_write(&settings.data, &error))?;
         Point::ServicesWritten.pass();
-        let control = Control::listen(&settings.data, answers::answerer(engine.clone()))
-            .map_err(|error| cannot_write(&settings.data, &error))?;
+        let data = settings.data.clone();
+        let ground = Ground { settings, engine, world };
+        let control = Control::listen(&data, answers::answerer(ground.clone(), offers.catalogs))
+            .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();
-        Ok(Self {
-            settings,
-            engine,
-            world,
-            services,
-            redis,
-            control: Some(control),
-            sweeping: Some(sweeping),
-            _folder: folder,
-        })
+        Ok(Self { ground, services, redis, control: Some(control), sweeping: Some(sweeping), _folder: folder })
     }
 
     /// Parks every run, then stops everything in order.
@@ -110,7 +139,7 @@ impl App {
         Point::StopParted.pass();
         self.services.stop().await;
         Point::StopServices.pass();
-        drop(std::fs::remove_file(self.settings.data.join(super::SERVICES)));
+        drop(std::fs::remove_file(self.ground.settings.data.join(super::SERVICES)));
         Point::StopUnwritten.pass();
         parked.map_err(|error| Stop::journal(chain(&error)))
     }
@@ -127,19 +156,32 @@ fn stores(settings: &Settings) -> Result<(Opened, Arc<dyn KeyValue>), Stop> {
     Ok((opened, values))
 }
 
-fn lock(data: &Path) -> Result<DataFolder, Stop> {
-    DataFolder::open(data).map_err(|error| match &error {
-        FolderError::InUse { .. } => Stop::unavailable("PH1004", chain(&error))
-            .hint("use `packhorse ps`, `show`, `explain` and `cancel` beside it, or choose another folder with --data"),
-        FolderError::Io { .. } => Stop::unavailable("PH1003", chain(&error)),
-    })
+/// Whoever only looks at the folder has it for a moment, and listens to nobody: that one is waited for.
+async fn lock(data: &Path) -> Result<DataFolder, Stop> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let error = match DataFolder::open(data) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => error,
+        };
+        let FolderError::InUse { .. } = &error else {
+            return Err(Stop::unavailable("PH1003", chain(&error)));
+        };
+        if begun.elapsed() >= PASSING || crate::serve::control::is_heard(data).await {
+            return Err(Stop::unavailable("PH1004", chain(&error)).hint(
+                "use `packhorse ps`, `show`, `explain` and `cancel` beside it, or choose another folder with --data",
+            ));
+        }
+        tokio::time::sleep(PASSING / 50).await;
+    }
 }
 
-/// Starts the plugin host off the async threads.
-pub async fn host(plugins: &Path) -> Result<Host, Stop> {
+/// Starts the plugin host off the async threads; `profiles` are those of the settings.
+pub async fn host(plugins: &Path, profiles: &Profiles) -> Result<Host, Stop> {
     // By this path the program is found even when another one has taken its name.
     let compiler = Compiler::Child("/proc/self/exe".into());
-    let settings = HostSettings { plugins_dir: Some(plugins.to_owned()), compiler, ..HostSettings::default() };
+    let (plugins_dir, profiles) = (Some(plugins.to_owned()), profiles.clone());
+    let settings = HostSettings { plugins_dir, compiler, profiles, ..HostSettings::default() };
     let host = tokio::task::spawn_blocking(move || Host::new(settings)).await;
     host.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::bug(chain(&error)))
 }

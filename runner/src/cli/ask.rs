@@ -1,4 +1,4 @@
-//! `ps show cancel pause`, and how anything is asked: of the process that owns the data folder, or read from its store when there is none.
+//! `ps show cancel pause retry`, and how anything is asked: of the process that owns the data folder, or read from its store when there is none.
 
 use super::args::{CancelArgs, PsArgs, RunRef};
 use super::print::{self, Show};
@@ -41,6 +41,26 @@ pub(super) async fn pause(args: RunRef, show: Show) -> Result<Exit, Stop> {
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
+}
+
+pub(super) async fn retry(args: RunRef, show: Show) -> Result<Exit, Stop> {
+    let value = ask_daemon(&settings(args.data)?, Question::Retry { run: args.run }).await?;
+    let view = run(value.clone())?;
+    show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
+    Ok(Exit::Succeeded)
+}
+
+/// Asks the process that works on the folder, where only that one can do it.
+pub(super) async fn ask_daemon(settings: &Settings, question: Question) -> Result<Value, Stop> {
+    match control::ask(&settings.data, &question).await {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => {
+            let message = format!("nobody works on the data folder {}", settings.data.display());
+            Err(Stop::unavailable("PH8006", message)
+                .hint("start the daemon with `packhorse serve`, or name its folder with --data"))
+        }
+        Err(failure) => Err(stop(failure)),
+    }
 }
 
 fn table(runs: &[LiveView], all: bool) -> String {
@@ -92,6 +112,7 @@ async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop>
         owner: opened.owner.clone(),
         durability: opened.durability,
         jobs: tokio::runtime::Handle::current(),
+        ended: None,
     })
     .map_err(|error| Stop::bug(chain(&error)))?;
     let answer = app::answer(&engine, question).await.map_err(stop);
@@ -100,7 +121,7 @@ async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop>
     stopped.and(answer)
 }
 
-fn stop(failure: Failure) -> Stop {
+pub(super) fn stop(failure: Failure) -> Stop {
     let exit = match failure.class {
         Class::Permanent => Exit::Usage,
         Class::Bug => Exit::Bug,
@@ -116,7 +137,7 @@ pub(super) fn settings(data: Option<PathBuf>) -> Result<Settings, Stop> {
     super::load(crate::settings::Given { data, redis, store, ..crate::settings::Given::default() })
 }
 
-fn run(value: Value) -> Result<LiveView, Stop> {
+pub(super) fn run(value: Value) -> Result<LiveView, Stop> {
     serde_json::from_value(value).map_err(|error| Stop::bug(format!("the answer cannot be read: {error}")))
 }
 

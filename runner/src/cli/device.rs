@@ -24,7 +24,7 @@ pub(super) async fn device(args: DeviceArgs, show: Show) -> Result<Exit, Stop> {
     }
     let given = crate::settings::Given { plugins: args.plugins.clone(), ..crate::settings::Given::default() };
     let settings = super::load(given)?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     let codec = args.codec.clone();
     let plugin =
         tokio::task::spawn_blocking(move || host.load(&codec)).await.map_err(|error| Stop::bug(error.to_string()))?;

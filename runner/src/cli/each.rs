@@ -5,7 +5,7 @@ use super::print::{self, Show};
 use super::run::once;
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
-use crate::app::{self, App, Launch};
+use crate::app::{self, App, Launch, Library};
 use crate::engine::LiveView;
 use crate::plugin::Host;
 use packhorse_core::failure::chain;
@@ -46,10 +46,10 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         );
     }
     let mut signals = Signals::take()?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     // Every line is checked before anything is started: a mistake in the last one must not cost the others.
     for device in &devices {
-        app::prepare(with_device(&launch, device), &settings, &host).await?;
+        app::prepare(with_device(&launch, device), &settings, &Library::Folders(&host)).await?;
     }
     let app = App::start(settings, host.clone()).await?;
     super::run::announce(&app, show);
@@ -117,7 +117,8 @@ impl All<'_> {
     }
 
     async fn start(&mut self, device: &str) -> Result<(), Stop> {
-        let prepared = app::prepare(with_device(&self.launch, device), &self.app.settings, &self.host).await?;
+        let launch = with_device(&self.launch, device);
+        let prepared = app::prepare(launch, &self.app.settings, &Library::Folders(&self.host)).await?;
         let run = app::launch(self.app, prepared).await?;
         let (engine, link, device) = (self.app.engine.clone(), self.app.world.link.clone(), device.to_owned());
         self.running.spawn(async move {

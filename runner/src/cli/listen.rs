@@ -1,7 +1,7 @@
 //! `plugin tap capture replay`: conversations of others.
 
 use super::args::{ListenArgs, Output};
-use super::plugin::{blocking, folder};
+use super::plugin::{Place, blocking};
 use super::print::{self, Show};
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
@@ -86,7 +86,7 @@ async fn overhear_with(
     mut tell: impl FnMut(Said<'_>) -> Result<(), Stop>,
 ) -> Result<Exit, Stop> {
     let mut signals = Signals::take()?;
-    let plugin = loaded(args.codec.clone(), folder(args.plugins.clone())?).await?;
+    let plugin = loaded(args.codec.clone(), &Place::of(args.plugins.clone())?).await?;
     let file = args.file.clone();
     let file = blocking(move || file.as_deref().map(described).transpose()).await?;
     let mut listener = Listener::new(&plugin, device, &args.vars, file).map_err(|error| refused(&error))?;
@@ -120,13 +120,13 @@ async fn overhear_with(
 pub(super) async fn replay(
     file: PathBuf,
     codec: Option<String>,
-    plugins: PathBuf,
+    place: Place,
     as_vectors: Option<PathBuf>,
     show: Show,
 ) -> Result<Exit, Stop> {
     let path = file.clone();
     let (head, lines) = blocking(move || capture::read(&path)).await?;
-    let plugin = loaded(codec.unwrap_or_else(|| head.codec.clone()), plugins).await?;
+    let plugin = loaded(codec.unwrap_or_else(|| head.codec.clone()), &place).await?;
     let replayed = blocking(move || capture::replay(&plugin, &head, &lines, &file)).await?;
     if let Some(to) = as_vectors {
         let text = serde_yaml::to_string(&replayed.vectors).map_err(|error| Stop::bug(error.to_string()))?;
@@ -145,8 +145,8 @@ pub(super) async fn replay(
     Ok(if replayed.differences.is_empty() { Exit::Succeeded } else { Exit::Failed })
 }
 
-async fn loaded(codec: String, plugins: PathBuf) -> Result<Arc<Plugin>, Stop> {
-    let host = app::host(&plugins).await?;
+async fn loaded(codec: String, place: &Place) -> Result<Arc<Plugin>, Stop> {
+    let host = place.host().await?;
     blocking(move || host.load(&codec)).await
 }
 

@@ -2,7 +2,8 @@
 //!
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
-//! * `ask`: `ps show cancel pause`; `explain`; `codes`: what codes and reasons mean
+//! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
+//! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -22,11 +23,14 @@ mod fastdfs;
 mod follow;
 mod gc;
 mod listen;
+mod logs;
 mod plugin;
 mod print;
 mod release;
 mod run;
+mod serve;
 mod signals;
+mod token;
 
 use crate::app::exit::{Exit, Stop};
 use args::{Cli, Command};
@@ -62,6 +66,12 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Explain(args) => explain::explain(args, show).await,
         Command::Cancel(args) => ask::cancel(args, show).await,
         Command::Pause(args) => ask::pause(args, show).await,
+        Command::Retry(args) => ask::retry(args, show).await,
+        Command::Logs(args) => logs::logs(args, show).await,
+        Command::Serve(args) => serve::serve(args, show).await,
+        Command::Reload(args) => serve::reload(args, show).await,
+        Command::Token(args) => token::token(args, show),
+        Command::Openapi => token::openapi(),
         Command::Doctor(args) => doctor::doctor(args, show).await,
         Command::Validate(args) => check::validate(args, show).await,
         Command::Schema => check::schema(),
@@ -99,6 +109,11 @@ fn start_log(verbose: u8) {
 
 /// The settings that these flags and variables give.
 fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop> {
+    settings_with(args, None)
+}
+
+/// The same with the address of the HTTP side.
+fn settings_with(args: &args::ServiceArgs, listen: Option<String>) -> Result<crate::settings::Settings, Stop> {
     let given = crate::settings::Given {
         mqtt: args.mqtt.clone(),
         mqtt_access: crate::settings::MqttAccess::default(),
@@ -108,6 +123,7 @@ fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop>
         data: args.data.clone(),
         plugins: args.plugins.clone(),
         workflows: args.workflows.clone(),
+        listen,
     };
     load(given)
 }

@@ -1,6 +1,6 @@
 //! `plugin new build inspect test bench list`.
 
-use super::args::{Language, Output, PluginArgs, PluginCommand};
+use super::args::{Language, Output, PlaceArgs, PluginArgs, PluginCommand, ProfileChoice};
 use super::listen;
 use super::print::Show;
 use super::release;
@@ -8,33 +8,34 @@ use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::plugin::kit;
 use crate::plugin::kit::bench::{BenchReport, Cost};
-use crate::plugin::kit::test::{Status, TestOptions, TestReport, test as test_plugin};
+use crate::plugin::kit::test::{Folder, Status, TestOptions, TestReport, test as test_plugin};
 use crate::plugin::{Host, Plugin, PluginError};
 use packhorse_core::failure::chain;
+use packhorse_core::profile::{Profile, Profiles};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
     match args.command {
-        PluginCommand::New { name, lang, plugins } => new(name, lang, folder(plugins)?, show).await,
-        PluginCommand::Build { paths, plugins } => build(paths, &folder(plugins)?, show).await,
-        PluginCommand::Inspect { plugin, plugins } => inspect(plugin, &folder(plugins)?, show).await,
-        PluginCommand::Test { plugins_named, plugins, vectors, random, seed, vars, json } => {
+        PluginCommand::New { name, lang, plugins } => new(name, lang, Place::of(plugins)?.plugins, show).await,
+        PluginCommand::Build { paths, place } => build(paths, &Place::chosen(place)?, show).await,
+        PluginCommand::Inspect { plugin, place } => inspect(plugin, &Place::chosen(place)?, show).await,
+        PluginCommand::Test { plugins_named, place, vectors, device, random, seed, vars, json } => {
             let show = if json { Show { output: Output::Json, ..show } } else { show };
             let options = TestOptions { seed, random_inputs: random, vars };
-            test(plugins_named, folder(plugins)?, vectors, options, show).await
+            test(plugins_named, Place::chosen(place)?, (vectors, device), options, show).await
         }
-        PluginCommand::Bench { plugin, plugins, piece, vars } => {
-            bench(plugin, folder(plugins)?, (piece, vars), show).await
+        PluginCommand::Bench { plugins_named, place, device, piece, vars } => {
+            bench(plugins_named, Place::chosen(place)?, device, (piece, vars), show).await
         }
         PluginCommand::Tap { device, listen } => listen::tap(&device, listen, show).await,
         PluginCommand::Capture { device, to, listen } => listen::capture(&device, &to, listen, show).await,
         PluginCommand::Replay { file, codec, plugins, as_vectors } => {
-            listen::replay(file, codec, folder(plugins)?, as_vectors, show).await
+            listen::replay(file, codec, Place::of(plugins)?, as_vectors, show).await
         }
         PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
-        PluginCommand::List { plugins } => list(&folder(plugins)?, show).await,
+        PluginCommand::List { plugins } => list(&Place::of(plugins)?, show).await,
     }
 }
 
@@ -52,25 +53,53 @@ async fn new(name: String, language: Language, plugins: PathBuf, show: Show) -> 
 }
 
 async fn bench(
-    name: String,
-    plugins: PathBuf,
+    named: Vec<String>,
+    place: Place,
+    device: Option<String>,
     (piece, vars): (Option<u32>, Vec<(String, String)>),
     show: Show,
 ) -> Result<Exit, Stop> {
-    let host = app::host(&plugins).await?;
+    let host = place.host().await?;
+    let device = partner(&host, device).await?;
     let timed = move || {
-        kit::refresh(&host, &name, &plugins)?;
-        let plugin = host.load(&name)?;
-        let source = plugins.join(plugin.name());
-        kit::bench::bench(&plugin, Some(&source).filter(|source| source.is_dir()).map(PathBuf::as_path), piece, &vars)
+        let mut reports: Vec<BenchReport> = Vec::new();
+        for name in named {
+            let plugin = refreshed(&host, (&name, device.as_ref()), &place.plugins)?;
+            let source = source_of(&name, plugin.name(), &place.plugins).filter(|source| source.is_dir());
+            let mut report = kit::bench::bench(&host, &plugin, source.as_deref(), piece, &vars)?;
+            if let Some(first) = reports.first() {
+                report.beside(first);
+            }
+            reports.push(report);
+        }
+        Ok(reports)
     };
-    let report = blocking(timed).await?;
-    show.result(&report, || benched(&report));
+    let reports = blocking(timed).await?;
+    let text = || reports.iter().map(benched).collect::<Vec<_>>().join("\n\n");
+    match &reports[..] {
+        [report] => show.result(report, text),
+        reports => show.result(&json!({ "items": reports }), text),
+    }
     Ok(Exit::Succeeded)
 }
 
+/// Where the source of a codec would be: in the plugins folder, or beside the file that was named.
+fn source_of(named: &str, name: &str, plugins: &Path) -> Option<PathBuf> {
+    let is_path = named.ends_with(".wasm") || named.contains('/');
+    let folder = if is_path { Path::new(named).parent()? } else { plugins };
+    Some(folder.join(name))
+}
+
 fn benched(report: &BenchReport) -> String {
-    let mut lines = vec![format!("{} {}  nanoseconds a packet", report.name, report.version)];
+    let costs = &report.costs;
+    let kept = costs.instance_kib.map_or_else(|| "unknown".to_owned(), |kib| format!("{kib:.0} KiB"));
+    let mut lines = vec![
+        format!("{} {}  nanoseconds a packet", report.name, report.version),
+        format!(
+            "  {} bytes; compiled in {:.0} ms, loaded in {:.2} ms; an instance keeps {kept}",
+            costs.size, costs.compile_ms, costs.load_ms
+        ),
+    ];
     lines.push(format!("  {:<22} {:>6} {:>16} {:>16}", "", "bytes", "one a call", "sixteen a call"));
     for row in &report.rows {
         let figures = |cost: &Cost| format!("{:>16.0} {:>16.0}", cost.single_ns, cost.batch_ns);
@@ -87,8 +116,8 @@ fn benched(report: &BenchReport) -> String {
     lines.join("\n")
 }
 
-async fn build(paths: Vec<PathBuf>, plugins: &Path, show: Show) -> Result<Exit, Stop> {
-    let (host, folder) = (app::host(plugins).await?, plugins.to_owned());
+async fn build(paths: Vec<PathBuf>, place: &Place, show: Show) -> Result<Exit, Stop> {
+    let (host, folder) = (place.host().await?, place.plugins.clone());
     let built = blocking(move || kit::build(&host, &paths, &folder)).await?;
     show.result(&json!({ "items": built }), || {
         let line = |built: &kit::Built| {
@@ -106,8 +135,8 @@ async fn build(paths: Vec<PathBuf>, plugins: &Path, show: Show) -> Result<Exit, 
     Ok(Exit::Succeeded)
 }
 
-async fn inspect(name: String, plugins: &Path, show: Show) -> Result<Exit, Stop> {
-    let host = app::host(plugins).await?;
+async fn inspect(name: String, place: &Place, show: Show) -> Result<Exit, Stop> {
+    let host = place.host().await?;
     let inspection = blocking(move || match host.load(&name) {
         Ok(plugin) => Ok(serde_json::to_value(kit::inspect(&plugin)?).unwrap_or_default()),
         Err(error @ PluginError::NotACodec { .. }) => match host.load_step(&name) {
@@ -122,8 +151,8 @@ async fn inspect(name: String, plugins: &Path, show: Show) -> Result<Exit, Stop>
     Ok(Exit::Succeeded)
 }
 
-async fn list(plugins: &Path, show: Show) -> Result<Exit, Stop> {
-    let host = app::host(plugins).await?;
+async fn list(place: &Place, show: Show) -> Result<Exit, Stop> {
+    let host = place.host().await?;
     let listed = host.list();
     show.result(&json!({ "items": listed }), || {
         let place = |path: &Option<PathBuf>| {
@@ -140,17 +169,19 @@ async fn list(plugins: &Path, show: Show) -> Result<Exit, Stop> {
 
 async fn test(
     named: Vec<String>,
-    plugins: PathBuf,
-    vectors: Option<PathBuf>,
+    place: Place,
+    (vectors, device): (Option<PathBuf>, Option<String>),
     options: TestOptions,
     show: Show,
 ) -> Result<Exit, Stop> {
-    let host = app::host(&plugins).await?;
+    let host = place.host().await?;
+    let device = partner(&host, device).await?;
     let named = if named.is_empty() { codecs(&host) } else { named };
     let mut reports = Vec::new();
     for name in named {
-        let (host, vectors, plugins, options) = (host.clone(), vectors.clone(), plugins.clone(), options.clone());
-        let tested = move || test_one(&host, &name, vectors.as_deref(), &plugins, options);
+        let (host, vectors, plugins) = (host.clone(), vectors.clone(), place.plugins.clone());
+        let (options, device) = (options.clone(), device.clone());
+        let tested = move || test_one(&host, (&name, device.as_ref()), vectors.as_deref(), &plugins, options);
         let (plugin, mut report) = blocking(tested).await?;
         for check in app::trial(&plugin, &report.vars.clone(), report.seed).await {
             report.add(check);
@@ -171,15 +202,15 @@ fn codecs(host: &Host) -> Vec<String> {
 
 fn test_one(
     host: &Host,
-    name: &str,
+    (name, device): (&str, Option<&Arc<Plugin>>),
     vectors: Option<&Path>,
     plugins: &Path,
     options: TestOptions,
 ) -> Result<(Arc<Plugin>, TestReport), PluginError> {
-    kit::refresh(host, name, plugins)?;
-    let plugin = host.load(name)?;
+    let plugin = refreshed(host, (name, device), plugins)?;
     let beside = plugins.join(plugin.name()).join("vectors");
-    let report = test_plugin(host, &plugin, vectors.unwrap_or(&beside), options)?;
+    let folder = vectors.map_or(Folder::Own(&beside), Folder::Chosen);
+    let report = test_plugin(&plugin, &folder, options)?;
     Ok((plugin, report))
 }
 
@@ -201,8 +232,55 @@ fn inspected(value: &serde_json::Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
-pub(super) fn folder(given: Option<PathBuf>) -> Result<PathBuf, Stop> {
-    Ok(super::load(crate::settings::Given { plugins: given, ..crate::settings::Given::default() })?.plugins)
+/// A codec as its source is now, with the device's side of another one where it has none.
+fn refreshed(
+    host: &Host,
+    (name, device): (&str, Option<&Arc<Plugin>>),
+    plugins: &Path,
+) -> Result<Arc<Plugin>, PluginError> {
+    kit::refresh(host, name, plugins)?;
+    let plugin = host.load(name)?;
+    match device {
+        Some(device) if !plugin.has_device_side() => plugin.beside(device),
+        _ => Ok(plugin),
+    }
+}
+
+async fn partner(host: &Host, device: Option<String>) -> Result<Option<Arc<Plugin>>, Stop> {
+    let host = host.clone();
+    blocking(move || device.map(|name| host.load(&name)).transpose()).await
+}
+
+/// Where plugins lie, and how much each may use.
+pub(super) struct Place {
+    pub(super) plugins: PathBuf,
+    profiles: Profiles,
+}
+
+impl Place {
+    /// As the settings say; a folder that was given comes before theirs.
+    pub(super) fn of(given: Option<PathBuf>) -> Result<Self, Stop> {
+        let given = crate::settings::Given { plugins: given, ..crate::settings::Given::default() };
+        let settings = super::load(given)?;
+        Ok(Self { plugins: settings.plugins, profiles: settings.profiles })
+    }
+
+    /// A profile that was given is everybody's.
+    fn chosen(args: PlaceArgs) -> Result<Self, Stop> {
+        let mut place = Self::of(args.plugins)?;
+        let profile = args.profile.map(|choice| match choice {
+            ProfileChoice::Standard => Profile::Standard,
+            ProfileChoice::Large => Profile::Large,
+        });
+        if let Some(others) = profile {
+            place.profiles = Profiles { others, ..Profiles::default() };
+        }
+        Ok(place)
+    }
+
+    pub(super) async fn host(&self) -> Result<Host, Stop> {
+        app::host(&self.plugins, &self.profiles).await
+    }
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

@@ -5,6 +5,7 @@ use super::print::Show;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::engine;
+use crate::settings::Settings;
 use crate::store::DataFolder;
 use packhorse_core::failure::chain;
 use serde_json::json;
@@ -15,7 +16,7 @@ pub(super) async fn release(plugin: String, services: &ServiceArgs, show: Show) 
         let message = format!("there are no runs in {}, and so no quarantine", settings.data.display());
         return Err(Stop::usage("PH8003", message).hint("choose the data folder with --data"));
     }
-    let digest = digest(&plugin, &settings.plugins).await?;
+    let digest = digest(&plugin, &settings).await?;
     let folder = DataFolder::open(&settings.data).map_err(|error| {
         Stop::unavailable("PH1004", chain(&error)).hint("end the process that works with it, and try again")
     })?;
@@ -33,11 +34,11 @@ pub(super) async fn release(plugin: String, services: &ServiceArgs, show: Show) 
     Ok(Exit::Succeeded)
 }
 
-async fn digest(plugin: &str, plugins: &std::path::Path) -> Result<String, Stop> {
+async fn digest(plugin: &str, settings: &Settings) -> Result<String, Stop> {
     if plugin.len() == 64 && plugin.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(plugin.to_ascii_lowercase());
     }
-    let (host, named) = (app::host(plugins).await?, plugin.to_owned());
+    let (host, named) = (app::host(&settings.plugins, &settings.profiles).await?, plugin.to_owned());
     let digest = tokio::task::spawn_blocking(move || host.digest_of(&named)).await;
     digest.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
 }

@@ -5,16 +5,24 @@ use super::follow::{Ended, follow};
 use super::print::{self, Show};
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
-use crate::app::{self, App, Launch};
+use crate::app::{self, App, Launch, Library};
 use crate::engine::{EngineError, LiveView};
+use crate::serve::control::{self, Question, Start};
+use crate::settings::Settings;
 use packhorse_core::failure::chain;
 use packhorse_core::run::{RunId, RunStatus};
+use serde_json::Value;
 
 pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     if let Some(list) = args.each.clone() {
         return super::each::each(args, &list, show).await;
     }
     let settings = super::settings(&args.services)?;
+    if args.detach {
+        let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
+        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars };
+        return super::serve::detach(&settings, start, show).await;
+    }
     let signals = Signals::take()?;
     let asked = Launch {
         workflow: args.workflow,
@@ -22,8 +30,8 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         codec: args.codec,
         vars: once(args.vars, "variable")?,
     };
-    let host = app::host(&settings.plugins).await?;
-    let prepared = app::prepare(asked, &settings, &host).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let prepared = app::prepare(asked, &settings, &Library::Folders(&host)).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
     let run = match app::launch(&app, prepared).await {
@@ -38,8 +46,15 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
 
 pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
     let settings = super::settings(&args.services)?;
+    if let Some(run) = &args.run
+        && let Some(value) = resumed(&settings, run).await?
+    {
+        let view = super::ask::run(value.clone())?;
+        show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
+        return Ok(Exit::Succeeded);
+    }
     let signals = Signals::take()?;
-    let host = app::host(&settings.plugins).await?;
+    let host = app::host(&settings.plugins, &settings.profiles).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
     let run = match chosen(&app, args.run.as_deref()).await {
@@ -50,6 +65,15 @@ pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
         }
     };
     finish(app, run, signals, show).await
+}
+
+/// Has the daemon of the data folder go on with a run; `None` where there is none.
+async fn resumed(settings: &Settings, run: &str) -> Result<Option<Value>, Stop> {
+    let question = Question::Resume { run: run.to_owned() };
+    match control::ask(&settings.data, &question).await {
+        Err(failure) if failure.code == "PH8006" => Ok(None),
+        answer => answer.map_err(super::ask::stop),
+    }
 }
 
 /// The run that was named, or the only unfinished one; taken up again.

@@ -2,14 +2,14 @@
 
 use super::clock::Clock;
 use super::command::{Command, Finish, Reply, Signal, Wish};
-use super::handle::{EngineError, NewRun, Parts, not_live};
+use super::handle::{Counted, EngineError, NewRun, Parts, not_live};
 use super::lane::{Lane, Pending};
 use super::load::{CLAIM, Loaded, Loader};
 use crate::store::{Claim, Token, Writer};
 use packhorse_core::failure::{Failure, chain};
-use packhorse_core::run::{Moment, Run, RunEvent, RunId, RunStatus, WallTime};
+use packhorse_core::run::{Moment, Reason, Run, RunEvent, RunId, RunStatus, WallTime};
 use packhorse_core::workflow::Workflow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 
@@ -160,12 +160,23 @@ impl Actor {
                 None => drop(reply.send(Ok(None))),
             },
             Command::Compile { digest, source, reply } => drop(reply.send(Ok(self.compile(&digest, &source).ok()))),
+            Command::Census { reply } => drop(reply.send(Ok(self.census()))),
             Command::Shutdown { reply } => {
                 self.shutdown.push(reply);
                 let runs: Vec<RunId> = self.lanes.keys().cloned().collect();
                 runs.iter().for_each(|run| self.act(run, RunEvent::Park, None));
             }
         }
+    }
+
+    fn census(&self) -> Vec<Counted> {
+        let mut counts: BTreeMap<(String, RunStatus, Option<Reason>), usize> = BTreeMap::new();
+        for lane in self.lanes.values() {
+            let (status, reason) = lane.course.run.state().standing();
+            *counts.entry((lane.context.workflow.clone(), status, reason)).or_default() += 1;
+        }
+        let counted = |((workflow, status, reason), runs)| Counted { workflow, status, reason, runs };
+        counts.into_iter().map(counted).collect()
     }
 
     fn signal(&mut self, signal: Signal) -> Result<(), Arc<str>> {

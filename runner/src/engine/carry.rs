@@ -121,7 +121,11 @@ impl Actor {
         lane.publish(self.clock.now());
         if lane.pending.is_empty() && lane.course.run.state().is_finished() {
             Point::RunFinished.pass();
-            self.lanes.remove(run);
+            let lane = self.lanes.remove(run);
+            if let (Some(lane), Some(ended)) = (lane, &self.parts.ended) {
+                // Who wanted to know may be gone.
+                drop(ended.send(lane.view(self.clock.now())));
+            }
         }
     }
 

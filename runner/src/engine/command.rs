@@ -1,6 +1,6 @@
 //! What reaches the engine's thread: commands from handles, signals from jobs, writer and loaders.
 
-use super::handle::{EngineError, LiveView, NewRun};
+use super::handle::{Counted, EngineError, LiveView, NewRun};
 use super::load::Loaded;
 use super::performer::JobEnd;
 use crate::store::{Committed, Token};
@@ -39,6 +39,10 @@ pub(super) enum Command {
         digest: String,
         source: Vec<u8>,
         reply: Reply<Option<Arc<Workflow>>>,
+    },
+    /// How many runs there are in memory, of each kind.
+    Census {
+        reply: Reply<Vec<Counted>>,
     },
     Shutdown {
         reply: Reply<()>,

@@ -8,7 +8,7 @@ use super::performer::{Performer, Progress};
 use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
 use packhorse_core::failure::Failure;
-use packhorse_core::run::{Created, Durability, Refused, RunEvent, RunId, RunView};
+use packhorse_core::run::{Created, Durability, Reason, Record, Refused, RunEvent, RunId, RunStatus, RunView};
 use packhorse_core::workflow::Workflow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,6 +39,8 @@ pub struct Parts {
     pub durability: Durability,
     /// Where jobs run.
     pub jobs: tokio::runtime::Handle,
+    /// Told of each run when its end is durable.
+    pub ended: Option<mpsc::UnboundedSender<LiveView>>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -73,6 +75,19 @@ pub struct LiveView {
     /// Whether a process works on it.
     #[serde(default)]
     pub live: bool,
+}
+
+/// How many runs the engine works on, of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Of this workflow.
+    pub workflow: String,
+    /// In this status.
+    pub status: RunStatus,
+    /// For this reason.
+    pub reason: Option<Reason>,
+    /// So many.
+    pub runs: usize,
 }
 
 /// Why the engine did not do it.
@@ -256,10 +271,45 @@ impl EngineHandle {
         Ok(LiveView { view: state.view(workflow.as_deref(), self.clock.now()), progress: None, transfer, live: false })
     }
 
+    /// Records of a run as the journal has them, from a number on, at most so many. The first has number 0.
+    pub async fn records(&self, run: &RunId, from: u64, most: usize) -> Result<Vec<Record>, EngineError> {
+        let (journal, run) = (self.journal.clone(), run.clone());
+        blocking(move || {
+            let facts = journal.read(&run, from)?;
+            if facts.is_empty() && journal.read(&run, 0)?.is_empty() {
+                return Err(EngineError::Unknown(run));
+            }
+            let records: Result<Vec<Record>, _> = facts.iter().take(most).map(|fact| Record::decode(fact)).collect();
+            records.map_err(|error| EngineError::Unreadable { run, why: error.to_string() })
+        })
+        .await
+    }
+
+    /// How many runs it works on.
+    pub async fn census(&self) -> Result<Vec<Counted>, EngineError> {
+        self.ask(|reply| Command::Census { reply }).await
+    }
+
+    /// Runs after `cursor`, newest first, and where the next page begins; runs that cannot be read are left out and logged.
+    pub async fn page(
+        &self,
+        cursor: Option<&RunId>,
+        limit: usize,
+    ) -> Result<(Vec<LiveView>, Option<RunId>), EngineError> {
+        let (journal, after) = (self.journal.clone(), cursor.cloned());
+        let runs = blocking(move || Ok(journal.recent(after.as_ref(), limit)?)).await?;
+        let next = (runs.len() == limit).then(|| runs.last().cloned()).flatten();
+        Ok((self.views(runs).await?, next))
+    }
+
     /// Newest first; runs that cannot be read are left out and logged.
     pub async fn list(&self, limit: usize) -> Result<Vec<LiveView>, EngineError> {
         let journal = self.journal.clone();
         let runs = blocking(move || Ok(journal.recent(None, limit)?)).await?;
+        self.views(runs).await
+    }
+
+    async fn views(&self, runs: Vec<RunId>) -> Result<Vec<LiveView>, EngineError> {
         let mut views = Vec::with_capacity(runs.len());
         for run in runs {
             match self.view(&run).await {
@@ -317,6 +367,11 @@ impl EngineHandle {
             Ok(why) => why.clone().unwrap_or_default(),
             Err(_) => "its thread panicked".to_owned(),
         }
+    }
+
+    /// Whether it has stopped.
+    pub fn has_stopped(&self) -> bool {
+        self.stopped.borrow().is_some()
     }
 
     /// Gives this handle up without a shutdown; the future ends when the engine has, which is when no other handle is left. What is under way

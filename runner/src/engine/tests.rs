@@ -157,6 +157,7 @@ fn engine(journal: Arc<dyn Journal>, stage: &Arc<Stage>) -> EngineHandle {
         owner: "test".to_owned(),
         durability: packhorse_core::run::Durability::Synced,
         jobs: tokio::runtime::Handle::current(),
+        ended: None,
     })
     .expect("an engine")
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit, Mac};
+use packhorse_core::profile::Profile;
 use rand::RngCore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +25,6 @@ use super::trusted::OwnCode;
 const MAGIC: &[u8; 8] = b"PHcode\x00\x02";
 const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
-/// No plugin of [`super::MAX_COMPONENT_BYTES`] compiles to more.
-const MAX_ENTRY_BYTES: u64 = 64 << 20;
 /// Beyond this the oldest entries go.
 const MAX_ENTRIES: usize = 128;
 
@@ -40,21 +39,27 @@ pub(crate) trait Said: Serialize + DeserializeOwned {
 pub(crate) struct Cache {
     dir: PathBuf,
     key: [u8; KEY_BYTES],
-    /// Of the engine's version and configuration, in hex.
+    /// Of the engine's version and configuration, in hex, and the profile: what was checked against the limits of one was not against
+    /// those of the other.
     engine: String,
+    most_bytes: u64,
     writes: AtomicU64,
 }
 
 impl Cache {
     /// Opens or makes the folder; nothing where it is switched off, or not ours alone.
-    pub(crate) fn open(folder: &CacheFolder, engine: &Engine) -> Option<Self> {
+    pub(crate) fn open(folder: &CacheFolder, engine: &Engine, profile: Profile, most_bytes: u64) -> Option<Self> {
         let dir = match folder {
             CacheFolder::Off => return None,
             CacheFolder::At(dir) => dir.clone(),
             CacheFolder::User => user_folder()?,
         };
         match own_folder(&dir).and_then(|()| key(&dir)) {
-            Ok(key) => Some(Self { dir, key, engine: fingerprint(engine), writes: AtomicU64::new(0) }),
+            Ok(key) => {
+                let engine =
+                    format!("{}{}", fingerprint(engine), if profile == Profile::Large { "-large" } else { "" });
+                Some(Self { dir, key, engine, most_bytes, writes: AtomicU64::new(0) })
+            }
             Err(error) => {
                 tracing::warn!(dir = %dir.display(), %error, "compiled plugins are not cached");
                 None
@@ -69,9 +74,9 @@ impl Cache {
         let file = std::fs::File::open(&path).ok()?;
         // One buffer: what the MAC is checked over is what is run.
         let mut entry = Vec::new();
-        let len = file.metadata().ok()?.len().min(MAX_ENTRY_BYTES);
+        let len = file.metadata().ok()?.len().min(self.most_bytes);
         entry.reserve_exact(usize::try_from(len).ok()?.saturating_add(1));
-        file.take(MAX_ENTRY_BYTES).read_to_end(&mut entry).ok()?;
+        file.take(self.most_bytes).read_to_end(&mut entry).ok()?;
         self.checked(&name, &entry)
             .and_then(|(code, said)| Ok((code.load(engine).map_err(|error| error.to_string())?, said)))
             .inspect_err(|problem| {

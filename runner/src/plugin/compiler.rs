@@ -13,19 +13,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::RngCore;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sha2::Sha256;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::engine::compiling;
+use super::room::Room;
 use super::trusted::OwnCode;
-use super::{HostSettings, Limits, MAX_COMPONENT_BYTES, PluginError};
+use super::{Ceilings, Limits, MAX_LARGE_COMPONENT_BYTES, PluginError};
 
 /// What makes this program the child; not for use by hand.
 const ARGUMENT: &str = "compile-plugin-in-child";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
-/// No component that is taken compiles to more.
-const MAX_CODE_BYTES: u64 = 64 << 20;
 /// Of what the child says when it fails.
 const MAX_WORDS: u64 = 4096;
 /// How often the child is looked at.
@@ -57,27 +55,33 @@ impl Default for CompileLimits {
     }
 }
 
+impl CompileLimits {
+    /// For an interpreter with its library.
+    pub fn large() -> Self {
+        Self { cpu: Duration::from_secs(120), wall: Duration::from_secs(1200), memory: 4 << 30 }
+    }
+}
+
 /// Compiles a component whose bytes were checked.
 pub(super) fn compile(
-    engine: &Engine,
-    (settings, compiler): (&HostSettings, &Compiler),
+    (room, compiler): (&Room, &Compiler),
     name: &str,
     component: &[u8],
 ) -> Result<Component, PluginError> {
     let failed = |problem: String| PluginError::Compile { name: name.to_owned(), problem };
     let Compiler::Child(program) = compiler else {
-        return Component::from_binary(engine, component).map_err(|error| failed(format!("{error:#}")));
+        return Component::from_binary(&room.engine, component).map_err(|error| failed(format!("{error:#}")));
     };
     let mut key = [0; KEY_BYTES];
     rand::rng().fill_bytes(&mut key);
-    let answer = ask(program, settings, &key, component).map_err(|error| match error {
-        Refused::Over(what) => PluginError::CompileLimit { name: name.to_owned(), what },
+    let answer = ask(program, &room.ceilings, &key, component).map_err(|error| match error {
+        Refused::Over(what) => PluginError::CompileLimit { name: name.to_owned(), what, hint: String::new() },
         Refused::Failed(problem) => failed(problem),
     })?;
     let cut = || failed("the compiler's process gave no whole answer".to_owned());
     let (mac, code) = answer.split_at_checked(MAC_BYTES).ok_or_else(cut)?;
     keyed(&key, code).verify_slice(mac).map_err(|_| cut())?;
-    OwnCode::mac_was_checked(code).load(engine).map_err(|error| failed(format!("{error:#}")))
+    OwnCode::mac_was_checked(code).load(&room.engine).map_err(|error| failed(format!("{error:#}")))
 }
 
 /// Why there is no code.
@@ -86,11 +90,11 @@ enum Refused {
     Failed(String),
 }
 
-fn ask(program: &Path, settings: &HostSettings, key: &[u8], component: &[u8]) -> Result<Vec<u8>, Refused> {
-    let limits = settings.compile;
+fn ask(program: &Path, ceilings: &Ceilings, key: &[u8], component: &[u8]) -> Result<Vec<u8>, Refused> {
+    let (limits, most) = (ceilings.compile, ceilings.code);
     let mut command = Command::new(program);
     command.arg(ARGUMENT).arg(limits.cpu.as_secs().max(1).to_string()).arg(limits.memory.to_string());
-    command.arg(settings.limits.stack.to_string()).arg(u8::from(settings.limits.fuel.is_some()).to_string());
+    command.arg(ceilings.limits.stack.to_string()).arg(u8::from(ceilings.limits.fuel.is_some()).to_string());
     command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let spoilt = |error: std::io::Error| Refused::Failed(format!("the compiler's process cannot be run: {error}"));
     let mut child = command.spawn().map_err(spoilt)?;
@@ -99,7 +103,7 @@ fn ask(program: &Path, settings: &HostSettings, key: &[u8], component: &[u8]) ->
         return Err(Refused::Failed("the compiler's process has no pipes".to_owned()));
     };
     std::thread::scope(|scope| {
-        let code = scope.spawn(|| read(stdout, MAX_CODE_BYTES));
+        let code = scope.spawn(|| read(stdout, most));
         let words = scope.spawn(|| read(stderr, MAX_WORDS));
         // It reads all before it writes. Where it ended early, its end tells why.
         scope.spawn(move || drop(stdin.write_all(key).and_then(|()| stdin.write_all(component))));
@@ -184,7 +188,7 @@ fn work(numbers: &[u64]) -> Result<(), String> {
     let (mut key, mut component) = ([0; KEY_BYTES], Vec::new());
     let mut stdin = std::io::stdin().lock();
     stdin.read_exact(&mut key).map_err(|error| error.to_string())?;
-    stdin.take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut component).map_err(|error| error.to_string())?;
+    stdin.take(MAX_LARGE_COMPONENT_BYTES as u64 + 1).read_to_end(&mut component).map_err(|error| error.to_string())?;
     let stack = usize::try_from(*stack).map_err(|error| error.to_string())?;
     let limits = Limits { stack, fuel: (*fuel == 1).then_some(1), ..Limits::default() };
     let engine = compiling(limits).map_err(|error| error.to_string())?;

@@ -5,26 +5,27 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use packhorse_core::profile::Profile;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::{HostSettings, Limits, PluginError};
+use super::{Ceilings, Limits, PluginError};
 
 /// How often a running guest is looked at: what a call may use more than its limit.
 const TICK: Duration = Duration::from_millis(2);
 /// The ticker goes to sleep after so many ticks without a call, so that a busy program seldom has to wake it.
 const IDLE_TICKS: u32 = 50;
-/// A component is a main module, and what `wit-component` puts around it (two small ones).
-const CORE_INSTANCES: u32 = 4;
-/// The main module's and the one of `wit-component`'s shim.
-const TABLES: u32 = 2;
-pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 /// Of the runtime's own records of an instance, which grow with a module's functions and imports.
 const INSTANCE_RECORD_BYTES: usize = 1 << 20;
 
-/// Builds the engine. One a process is enough: each reserves 4 GiB of addresses a slot.
-pub(crate) fn engine(settings: &HostSettings) -> Result<Engine, PluginError> {
-    let mut config = config(settings.limits);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+/// Builds the engine of a profile. One of each a process is enough: the standard one reserves 4 GiB of addresses a slot.
+///
+/// A pool has room for the largest in each of its slots, which would be a lot for a few large plugins: theirs is made on demand.
+pub(crate) fn engine(ceilings: &Ceilings, profile: Profile) -> Result<Engine, PluginError> {
+    let mut config = config(ceilings.limits);
+    config.allocation_strategy(match profile {
+        Profile::Standard => InstanceAllocationStrategy::Pooling(pool(ceilings)),
+        Profile::Large => InstanceAllocationStrategy::OnDemand,
+    });
     Engine::new(&config).map_err(|error| PluginError::Engine { problem: format!("{error:#}") })
 }
 
@@ -56,22 +57,22 @@ fn config(limits: Limits) -> Config {
 }
 
 /// The reservation stays at its 4 GiB: with less, every access is checked by code of its own and guests run half as fast.
-fn pool(settings: &HostSettings) -> PoolingAllocationConfig {
-    let slots = settings.bearable_slots();
+fn pool(ceilings: &Ceilings) -> PoolingAllocationConfig {
+    let Ceilings { slots, core_instances, tables, .. } = *ceilings;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .max_component_instance_size(INSTANCE_RECORD_BYTES)
-        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_core_instances_per_component(core_instances)
         .max_memories_per_component(1)
-        .max_tables_per_component(TABLES)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .max_tables_per_component(tables)
+        .total_core_instances(slots.saturating_mul(core_instances))
         .max_core_instance_size(INSTANCE_RECORD_BYTES)
         .total_memories(slots)
         .max_memories_per_module(1)
-        .max_memory_size(settings.limits.memory)
-        .total_tables(slots.saturating_mul(TABLES))
-        .max_tables_per_module(TABLES)
-        .table_elements(TABLE_ELEMENTS);
+        .max_memory_size(ceilings.limits.memory)
+        .total_tables(slots.saturating_mul(tables))
+        .max_tables_per_module(tables)
+        .table_elements(ceilings.table_elements);
     pool
 }
 

@@ -43,15 +43,17 @@ pub enum PluginError {
         /// Why not.
         source: std::io::Error,
     },
-    /// More than [`super::MAX_COMPONENT_BYTES`].
-    #[error("plugin {name} has {size} bytes, more than the {limit} that a plugin may have")]
+    /// More than its profile allows.
+    #[error("plugin {name} has {found}, more than the {limit} that a plugin may have{hint}")]
     TooLarge {
         /// Of the file.
         name: String,
-        /// Its bytes.
-        size: u64,
+        /// How much, of what.
+        found: String,
         /// The most that is taken.
-        limit: u64,
+        limit: String,
+        /// What would let it be taken.
+        hint: String,
     },
     /// The bytes are no component of ours.
     #[error("plugin {name} {problem}")]
@@ -106,12 +108,14 @@ pub enum PluginError {
         problem: String,
     },
     /// Compiling it took more than it may.
-    #[error("plugin {name} is not taken: compiling it takes more than {what}")]
+    #[error("plugin {name} is not taken: compiling it takes more than {what}{hint}")]
     CompileLimit {
         /// Of the file.
         name: String,
         /// Of what, and how much.
         what: String,
+        /// What would let it be taken.
+        hint: String,
     },
     /// What it says of itself makes no sense.
     #[error("plugin {name} describes itself wrongly: {problem}")]

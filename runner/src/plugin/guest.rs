@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use super::contract::{self, Device, Functions, Platform};
-use super::engine::{Budget, OverBudget, TABLE_ELEMENTS, Ticker};
-use super::{CallError, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, texts};
+use super::engine::{Budget, OverBudget, Ticker};
+use super::{CallError, Ceilings, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, texts};
 
 /// What the host keeps beside each instance.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    memory: usize,
+    ceilings: Ceilings,
     budget: Budget,
     last_words: Option<String>,
 }
 
 impl Beside {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { memory: limits.memory, budget: Budget::new(limits), last_words: None }
+    pub(crate) fn new(ceilings: Ceilings) -> Self {
+        Self { ceilings, budget: Budget::new(ceilings.limits), last_words: None }
     }
 
     /// A call begins.
@@ -45,11 +46,24 @@ impl Beside {
 /// Growing too far is a trap with a name: the guest would only make an `unreachable` of a refusal.
 impl ResourceLimiter for Beside {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.memory { Err(TooLarge::Memory.into()) } else { Ok(true) }
+        if desired > self.ceilings.limits.memory { Err(TooLarge::Memory.into()) } else { Ok(true) }
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS { Err(TooLarge::Table.into()) } else { Ok(true) }
+        if desired > self.ceilings.table_elements { Err(TooLarge::Table.into()) } else { Ok(true) }
+    }
+
+    fn instances(&self) -> usize {
+        self.ceilings.core_instances as usize
+    }
+
+    fn tables(&self) -> usize {
+        self.ceilings.tables as usize
+    }
+
+    /// What is said of memory is said of one.
+    fn memories(&self) -> usize {
+        1
     }
 }
 
@@ -79,7 +93,9 @@ pub(crate) struct Template {
     pub(crate) pre: InstancePre<Beside>,
     pub(crate) functions: Functions,
     pub(crate) ticker: Arc<Ticker>,
-    pub(crate) limits: Limits,
+    pub(crate) ceilings: Ceilings,
+    /// Places for instances, where the allocator does not count them.
+    pub(crate) slots: Option<Arc<Semaphore>>,
 }
 
 impl std::fmt::Debug for Template {
@@ -93,6 +109,7 @@ pub(crate) struct Guest {
     store: GuestStore,
     instance: Instance,
     template: Template,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl std::fmt::Debug for Guest {
@@ -112,7 +129,8 @@ pub(crate) enum NoGuest {
 
 impl Guest {
     pub(crate) fn new(template: &Template) -> Result<Self, NoGuest> {
-        let mut store = Store::new(template.pre.engine(), Beside::new(template.limits));
+        let slot = template.slots.clone().map(Semaphore::try_acquire_owned).transpose().map_err(|_| NoGuest::NoSlot)?;
+        let mut store = Store::new(template.pre.engine(), Beside::new(template.ceilings));
         store.limiter(|beside| beside);
         store.set_hostcall_fuel(MAX_RESULT_BYTES);
         store.epoch_deadline_callback(|mut store| {
@@ -121,7 +139,7 @@ impl Guest {
         });
         let made = run(&mut store, template, |store| template.pre.instantiate(store));
         match made {
-            Ok(instance) => Ok(Self { store, instance, template: template.clone() }),
+            Ok(instance) => Ok(Self { store, instance, template: template.clone(), _slot: slot }),
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(NoGuest::NoSlot),
             Err(error) => Err(NoGuest::Failed(named(&mut store, template, Function::Start, &error))),
         }
@@ -163,7 +181,7 @@ fn run<T>(
     template: &Template,
     call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<T>,
 ) -> wasmtime::Result<T> {
-    if let Some(fuel) = template.limits.fuel {
+    if let Some(fuel) = template.ceilings.limits.fuel {
         store.set_fuel(fuel)?;
         return call(store);
     }
@@ -177,7 +195,7 @@ fn named(store: &mut GuestStore, template: &Template, function: Function, error:
     CallError {
         plugin: template.title.to_string(),
         function,
-        failure: Failure::Trap(trap(template.limits, error)),
+        failure: Failure::Trap(trap(template.ceilings.limits, error)),
         last_words: store.data_mut().take_last_words(),
     }
 }

@@ -16,6 +16,8 @@ pub struct Plugin {
     pub(crate) digest: String,
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) slots: u32,
+    /// Plays the device where this one cannot.
+    pub(crate) partner: Option<Arc<Self>>,
 }
 
 impl Plugin {
@@ -46,7 +48,26 @@ impl Plugin {
 
     /// Whether it can play the device.
     pub const fn has_device_side(&self) -> bool {
-        self.template.functions.has_device()
+        self.template.functions.has_device() || self.partner.is_some()
+    }
+
+    /// This codec with the device's side of another one of the same format, for tests.
+    ///
+    /// # Errors
+    /// [`PluginError::NoDeviceSide`] where that one has none either.
+    pub fn beside(&self, partner: &Arc<Self>) -> Result<Arc<Self>, PluginError> {
+        if !partner.has_device_side() {
+            return Err(PluginError::NoDeviceSide { plugin: partner.title() });
+        }
+        Ok(Arc::new(Self {
+            template: self.template.clone(),
+            description: self.description.clone(),
+            patterns: vars::Patterns::default(),
+            digest: self.digest.clone(),
+            bytes: Arc::clone(&self.bytes),
+            slots: self.slots,
+            partner: Some(Arc::clone(partner)),
+        }))
     }
 
     /// The component itself, as a run keeps it.
@@ -63,6 +84,9 @@ impl Plugin {
 
     /// Opens the device's side.
     pub fn open_device(self: &Arc<Self>, opening: &Opening) -> Result<DeviceSession, PluginError> {
+        if let (false, Some(partner)) = (self.template.functions.has_device(), &self.partner) {
+            return partner.open_device(opening);
+        }
         if !self.has_device_side() {
             return Err(PluginError::NoDeviceSide { plugin: self.title() });
         }

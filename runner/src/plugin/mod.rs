@@ -9,6 +9,7 @@
 //! * `contract`: a component's bytes before they are compiled, and an adapter for each released version of the contract, which turns
 //!   its types into the core's words; `describe`, `vars`: what a plugin says of itself.
 //! * `compiler`: compiling, in a child process where it matters.
+//! * `room`: what plugins of one profile share. `weight`: whether a component is too much for its profile.
 //! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
 //! * `check`, `texts`: what a result may not be, and what its texts may not hold.
 //! * `step`: plugins of another kind, which `plugin.run` runs: with host functions, and with a thread that may wait.
@@ -26,6 +27,7 @@ mod guest;
 mod host;
 pub mod kit;
 mod loaded;
+mod room;
 mod session;
 mod settings;
 mod shelf;
@@ -33,6 +35,7 @@ mod step;
 mod texts;
 mod trusted;
 mod vars;
+mod weight;
 
 pub use compiler::{CompileLimits, Compiler, child_of_a_compiler};
 pub use contract::{CONTRACT_VERSION, Outside};
@@ -41,5 +44,5 @@ pub use host::Host;
 pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
 pub use settings::*;
-pub use shelf::Listed;
+pub use shelf::{Listed, check_name, pick};
 pub use step::*;

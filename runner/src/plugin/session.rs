@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use packhorse_core::transfer::{
-    Command, Decoded, DeviceDecoded, Encoded, Event, Flow, Incoming, Opening, Routes, Text,
+    Command, Decoded, DeviceDecoded, Encoded, Event, Faulted, Flow, Incoming, Opening, Outgoing, Routes, Text,
 };
 
 use super::Violation;
@@ -11,6 +11,9 @@ use super::check::{Checked, Checker};
 use super::contract;
 use super::guest::{Guest, GuestStore};
 use super::{CallError, Failure, Function, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_SAVED_BYTES, Plugin, PluginError};
+
+/// Bytes of payload in one call, unless one item alone has more: what a codec may have to digest within a call's processor time.
+const CALL_BYTES: usize = 256 << 10;
 
 /// The platform's end of one transfer.
 ///
@@ -49,18 +52,18 @@ impl Session {
         Ok(Self { side, exports })
     }
 
-    /// Translates what arrived, in order of arrival: at most 64 messages and 1 MiB.
+    /// Translates what arrived, in order of arrival: at most 64 messages, none of more than 1 MiB.
     pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<Decoded, CallError> {
-        let bytes = batch.iter().map(|message| message.payload.len()).sum();
         let exports = &self.exports;
-        self.side.call(Function::Decode, batch, bytes, |store, batch| exports.decode(store, batch))
+        let weigh = |message: &Incoming| message.payload.len();
+        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.decode(store, batch))
     }
 
-    /// Puts what is to be said into messages: at most 64 commands and 1 MiB.
+    /// Puts what is to be said into messages: at most 64 commands, none with more than 1 MiB.
     pub fn encode(&mut self, batch: Vec<Command>) -> Result<Encoded, CallError> {
-        let bytes = batch.iter().map(|command| if let Command::Chunk(chunk) = command { chunk.bytes.len() } else { 0 });
-        let (bytes, exports) = (bytes.sum(), &self.exports);
-        self.side.call(Function::Encode, batch, bytes, |store, batch| exports.encode(store, batch))
+        let exports = &self.exports;
+        let weigh = |command: &Command| if let Command::Chunk(chunk) = command { chunk.bytes.len() } else { 0 };
+        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.encode(store, batch))
     }
 
     /// What a later `open` takes as `saved`: at most 4096 bytes. Of use after a call that was `dirty`.
@@ -89,18 +92,18 @@ impl DeviceSession {
         Ok(Self { side, exports })
     }
 
-    /// Translates what arrived at the device: at most 64 messages and 1 MiB.
+    /// Translates what arrived at the device: at most 64 messages, none of more than 1 MiB.
     pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<DeviceDecoded, CallError> {
-        let bytes = batch.iter().map(|message| message.payload.len()).sum();
         let exports = &self.exports;
-        self.side.call(Function::Decode, batch, bytes, |store, batch| exports.decode(store, batch))
+        let weigh = |message: &Incoming| message.payload.len();
+        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.decode(store, batch))
     }
 
-    /// Puts what the device has to say into messages: at most 64 events and 1 MiB.
+    /// Puts what the device has to say into messages: at most 64 events, none with more than 1 MiB.
     pub fn encode(&mut self, batch: Vec<Event>) -> Result<Encoded, CallError> {
-        let bytes = batch.iter().map(|event| if let Event::Data(data) = event { data.bytes.len() } else { 0 });
-        let (bytes, exports) = (bytes.sum(), &self.exports);
-        self.side.call(Function::Encode, batch, bytes, |store, batch| exports.encode(store, batch))
+        let exports = &self.exports;
+        let weigh = |event: &Event| if let Event::Data(data) = event { data.bytes.len() } else { 0 };
+        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.encode(store, batch))
     }
 
     /// As [`Session::save`].
@@ -117,6 +120,60 @@ impl DeviceSession {
     /// The plugin that serves it.
     pub const fn plugin(&self) -> &Arc<Plugin> {
         &self.side.plugin
+    }
+}
+
+/// How many items go into one call: as long as they are light together, and always one.
+fn first_part<Item>(batch: &[Item], weigh: impl Fn(&Item) -> usize) -> usize {
+    let mut bytes = 0;
+    let fits = |item: &&Item| {
+        bytes += weigh(item);
+        bytes <= CALL_BYTES
+    };
+    batch.iter().take_while(fits).count().max(1).min(batch.len())
+}
+
+/// Results of calls that follow each other.
+trait Joined {
+    /// Takes in what a later call gave, whose first item is number `from` of the whole.
+    fn join(&mut self, later: Self, from: usize);
+}
+
+fn shifted(index: u16, from: usize) -> u16 {
+    index.saturating_add(u16::try_from(from).unwrap_or(u16::MAX))
+}
+
+fn messages(later: Vec<Outgoing>, from: usize) -> impl Iterator<Item = Outgoing> {
+    later.into_iter().map(move |message| Outgoing { cause: shifted(message.cause, from), ..message })
+}
+
+fn faults(later: Vec<Faulted>, from: usize) -> impl Iterator<Item = Faulted> {
+    later.into_iter().map(move |faulted| Faulted { index: shifted(faulted.index, from), ..faulted })
+}
+
+impl Joined for Decoded {
+    fn join(&mut self, later: Self, from: usize) {
+        self.events.extend(later.events);
+        self.replies.extend(messages(later.replies, from));
+        self.faults.extend(faults(later.faults, from));
+        self.dirty |= later.dirty;
+    }
+}
+
+impl Joined for DeviceDecoded {
+    fn join(&mut self, later: Self, from: usize) {
+        self.commands.extend(later.commands);
+        self.replies.extend(messages(later.replies, from));
+        self.faults.extend(faults(later.faults, from));
+        self.dirty |= later.dirty;
+    }
+}
+
+impl Joined for Encoded {
+    fn join(&mut self, later: Self, from: usize) {
+        self.messages.extend(messages(later.messages, from));
+        self.faults.extend(faults(later.faults, from));
+        self.dirty |= later.dirty;
     }
 }
 
@@ -152,18 +209,39 @@ impl Side {
         opened.map_err(|text| PluginError::Refused { plugin: self.plugin.title(), text })
     }
 
-    fn call<Item, Given: Checked>(
+    /// In as many calls as it takes: a batch of n is worth n batches of one, and the time of a call does not grow with its bytes.
+    fn call<Item, Given: Checked + Joined>(
         &mut self,
         function: Function,
-        batch: Vec<Item>,
-        bytes: usize,
-        call: impl FnOnce(&mut GuestStore, Vec<Item>) -> wasmtime::Result<Given>,
+        mut batch: Vec<Item>,
+        weigh: impl Fn(&Item) -> usize,
+        call: impl Fn(&mut GuestStore, Vec<Item>) -> wasmtime::Result<Given>,
     ) -> Result<Given, CallError> {
         self.alive()?;
         let items = batch.len();
-        if items > MAX_BATCH_ITEMS || bytes > MAX_BATCH_BYTES {
-            return Err(self.plugin.failed(function, Failure::BatchTooLarge { items, bytes }));
+        let heaviest = batch.iter().map(&weigh).max().unwrap_or(0);
+        if items > MAX_BATCH_ITEMS || heaviest > MAX_BATCH_BYTES {
+            return Err(self.plugin.failed(function, Failure::BatchTooLarge { items, bytes: heaviest }));
         }
+        let mut first = first_part(&batch, &weigh);
+        let mut rest = batch.split_off(first);
+        let mut given = self.call_once(function, batch, &call)?;
+        while !rest.is_empty() {
+            let later = rest.split_off(first_part(&rest, &weigh));
+            let count = rest.len();
+            given.join(self.call_once(function, rest, &call)?, first);
+            (first, rest) = (first + count, later);
+        }
+        Ok(given)
+    }
+
+    fn call_once<Item, Given: Checked>(
+        &mut self,
+        function: Function,
+        batch: Vec<Item>,
+        call: impl Fn(&mut GuestStore, Vec<Item>) -> wasmtime::Result<Given>,
+    ) -> Result<Given, CallError> {
+        let items = batch.len();
         let given = self.guest.call(function, |store| call(store, batch)).map_err(|error| self.die(error))?;
         let checker = Checker { batch: items, routes: &self.routes, sends: self.sends };
         match given.check(&checker) {

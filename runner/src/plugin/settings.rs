@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use packhorse_core::profile::{Profile, Profiles};
+
 use super::{CompileLimits, Compiler};
 
-/// The largest component that is taken.
+/// The largest component that is taken with the standard profile.
 pub const MAX_COMPONENT_BYTES: usize = 2 << 20;
+/// The largest component that is taken at all.
+pub const MAX_LARGE_COMPONENT_BYTES: usize = 64 << 20;
 /// The most items that one call may carry in.
 pub const MAX_BATCH_ITEMS: usize = 64;
 /// The most payload bytes that one call may carry in.
@@ -27,6 +31,9 @@ const FEW_SLOTS: u32 = 1024;
 /// Each slot reserves 4 GiB of addresses, and a process has 128 TiB.
 const MOST_SLOTS: u32 = 12_000;
 
+/// Of plugins with the large profile: each may use 128 MiB.
+const LARGE_SLOTS: u32 = 64;
+
 /// How a host is set up.
 #[derive(Debug, Clone)]
 pub struct HostSettings {
@@ -36,12 +43,14 @@ pub struct HostSettings {
     pub cache: CacheFolder,
     /// Instances at one time; brought down to what the kernel can map.
     pub slots: u32,
-    /// What one instance may use.
+    /// What one instance may use, with the standard profile.
     pub limits: Limits,
     /// Who compiles what is not inside this program.
     pub compiler: Compiler,
-    /// What a child that compiles may use.
+    /// What a child that compiles may use, with the standard profile.
     pub compile: CompileLimits,
+    /// Which plugins may use more.
+    pub profiles: Profiles,
 }
 
 impl Default for HostSettings {
@@ -53,6 +62,7 @@ impl Default for HostSettings {
             limits: Limits::default(),
             compiler: Compiler::Here,
             compile: CompileLimits::default(),
+            profiles: Profiles::default(),
         }
     }
 }
@@ -68,6 +78,57 @@ impl HostSettings {
         let maps = std::fs::read_to_string("/proc/sys/vm/max_map_count");
         let bearable = maps.ok().and_then(|text| text.trim().parse::<u32>().ok()).map_or(MOST_SLOTS, |maps| maps / 5);
         self.slots.clamp(1, MOST_SLOTS).min(bearable.max(1))
+    }
+}
+
+/// All that is bounded by a plugin's profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Bytes of a component.
+    pub component: usize,
+    /// Core instances in one instance of a component.
+    pub core_instances: u32,
+    /// Tables in one instance of a component.
+    pub tables: u32,
+    /// Elements of a table.
+    pub table_elements: usize,
+    /// Instances at one time.
+    pub slots: u32,
+    /// What one instance may use.
+    pub limits: Limits,
+    /// What compiling may take.
+    pub compile: CompileLimits,
+    /// Bytes of compiled code.
+    pub code: u64,
+}
+
+impl HostSettings {
+    /// What plugins of a profile may use.
+    pub fn ceilings(&self, profile: Profile) -> Ceilings {
+        match profile {
+            Profile::Standard => Ceilings {
+                component: MAX_COMPONENT_BYTES,
+                // A main module, and what `wit-component` puts around it (two small ones).
+                core_instances: 4,
+                // The main module's and the one of `wit-component`'s shim.
+                tables: 2,
+                table_elements: 10_000,
+                slots: self.bearable_slots(),
+                limits: self.limits,
+                compile: self.compile,
+                code: 64 << 20,
+            },
+            Profile::Large => Ceilings {
+                component: MAX_LARGE_COMPONENT_BYTES,
+                core_instances: 128,
+                tables: 64,
+                table_elements: 100_000,
+                slots: LARGE_SLOTS.min(self.slots),
+                limits: Limits { fuel: self.limits.fuel, ..Limits::large() },
+                compile: CompileLimits::large(),
+                code: 512 << 20,
+            },
+        }
     }
 }
 
@@ -105,6 +166,19 @@ impl Default for Limits {
             stack: 256 << 10,
             cpu: Duration::from_millis(10),
             wall: Duration::from_millis(500),
+            fuel: None,
+        }
+    }
+}
+
+impl Limits {
+    /// For a guest that brings an interpreter along.
+    pub fn large() -> Self {
+        Self {
+            memory: 128 << 20,
+            stack: 512 << 10,
+            cpu: Duration::from_millis(500),
+            wall: Duration::from_secs(5),
             fuel: None,
         }
     }

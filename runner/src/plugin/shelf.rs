@@ -68,6 +68,35 @@ fn starts(version: &str, wanted: &str) -> bool {
     version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Of files by their names without extension (`NAME`, `NAME@VERSION`), the one that `reference` means, as [`super::Host::load`] chooses.
+///
+/// # Errors
+/// [`PluginError::BadReference`], [`PluginError::NoSuchVersion`], and [`PluginError::NotBuilt`] where no file has the name.
+pub fn pick<'a, T>(reference: &str, files: impl IntoIterator<Item = (&'a str, T)>) -> Result<T, PluginError> {
+    let (name, wanted) = match Reference::parse(reference)? {
+        Reference::Path(_) => return Err(PluginError::BadReference { reference: reference.to_owned() }),
+        Reference::Name { name, version } => (name, version),
+    };
+    let files = files.into_iter().filter_map(|(stem, file)| Some((named(stem)?, file)));
+    let mut versions: Vec<(Option<Version>, T)> =
+        files.filter(|((file, _), _)| *file == name).map(|((_, version), file)| (version, file)).collect();
+    versions.sort_by(|(a, _), (b, _)| a.cmp(b));
+    match chosen(versions.iter().map(|(version, _)| version.as_ref()), wanted.as_deref()) {
+        Some(index) => Ok(versions.swap_remove(index).1),
+        None => Err(missing(&name, wanted.as_deref(), None, versions.iter().map(|(version, _)| version.as_ref()))),
+    }
+}
+
+/// Index of the version that is wanted among sorted ones: any where none is, the file without one first; else the newest that fits.
+fn chosen<'a>(versions: impl Iterator<Item = Option<&'a Version>>, wanted: Option<&str>) -> Option<usize> {
+    let versions: Vec<Option<&Version>> = versions.collect();
+    let plain = versions.iter().position(Option::is_none);
+    let newest = versions.iter().rposition(|version| {
+        version.is_some_and(|version| wanted.is_none_or(|wanted| starts(&version.to_string(), wanted)))
+    });
+    if wanted.is_some() { newest.or(plain) } else { plain.or(newest) }
+}
+
 /// Where a reference leads.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -84,23 +113,22 @@ pub(crate) fn find(reference: &Reference, dir: Option<&Path>) -> Result<Found, P
     let mut versions: Vec<Shelved> =
         dir.map_or_else(Vec::new, shelved).into_iter().filter(|file| file.name == *name).collect();
     versions.sort_by(|a, b| a.version.cmp(&b.version));
-    let plain = versions.iter().find(|file| file.version.is_none());
-    let newest = versions.iter().rev().find(|file| {
-        let version = file.version.as_ref().map(ToString::to_string);
-        version.is_some_and(|version| wanted.is_none_or(|wanted| starts(&version, wanted)))
-    });
-    let chosen = if wanted.is_some() { newest.or(plain) } else { plain.or(newest) };
-    if let Some(file) = chosen {
-        return Ok(Found::File(file.path.clone()));
+    if let Some(index) = chosen(versions.iter().map(|file| file.version.as_ref()), wanted) {
+        return Ok(Found::File(versions.swap_remove(index).path));
     }
     if let Some(codec) = embedded::find(name) {
         return Ok(Found::Embedded(codec));
     }
-    Err(missing(name, wanted, dir, &versions))
+    Err(missing(name, wanted, dir, versions.iter().map(|file| file.version.as_ref())))
 }
 
-fn missing(name: &str, wanted: Option<&str>, dir: Option<&Path>, versions: &[Shelved]) -> PluginError {
-    let found = versions.iter().filter_map(|file| file.version.as_ref()).map(ToString::to_string).collect::<Vec<_>>();
+fn missing<'a>(
+    name: &str,
+    wanted: Option<&str>,
+    dir: Option<&Path>,
+    versions: impl Iterator<Item = Option<&'a Version>>,
+) -> PluginError {
+    let found = versions.flatten().map(ToString::to_string).collect::<Vec<_>>();
     if let (Some(wanted), false) = (wanted, found.is_empty()) {
         let (name, wanted) = (name.to_owned(), wanted.to_owned());
         return PluginError::NoSuchVersion { name, wanted, found: found.join(", ") };
@@ -126,11 +154,29 @@ fn shelved(dir: &Path) -> Vec<Shelved> {
 
 fn shelved_as(path: &Path) -> Option<Shelved> {
     let stem = path.file_name()?.to_str()?.strip_suffix(".wasm")?;
+    let (name, version) = named(stem)?;
+    Some(Shelved { name: name.to_owned(), version, path: path.to_owned() })
+}
+
+/// Name and version of a file, from its name without extension.
+fn named(stem: &str) -> Option<(&str, Option<Version>)> {
     let (name, version) = match stem.split_once('@') {
         Some((name, version)) => (name, Some(Version::parse(version).ok()?)),
         None => (stem, None),
     };
-    is_name(name).then(|| Shelved { name: name.to_owned(), version, path: path.to_owned() })
+    is_name(name).then_some((name, version))
+}
+
+/// Whether a codec is the one that its file's name (without extension) says.
+///
+/// # Errors
+/// [`PluginError::BadReference`] for a name that no plugin can have; [`PluginError::Description`] or [`PluginError::NoSuchVersion`] where
+/// the codec calls itself otherwise.
+pub fn check_name(stem: &str, plugin: &Plugin) -> Result<(), PluginError> {
+    if named(stem).is_none() {
+        return Err(PluginError::BadReference { reference: stem.to_owned() });
+    }
+    Reference::parse(stem)?.check(plugin)
 }
 
 /// Something that can be loaded by name.
@@ -145,7 +191,7 @@ pub struct Listed {
 impl Listed {
     /// Whether it is a step plugin, and no codec; looks into its file.
     pub fn is_step(&self) -> bool {
-        let bytes = self.path.as_deref().and_then(|path| read(path).ok());
+        let bytes = self.path.as_deref().and_then(|path| read(path, MAX_COMPONENT_BYTES).ok());
         bytes.is_some_and(|bytes| super::Host::is_step(&bytes))
     }
 }
@@ -169,8 +215,14 @@ pub(crate) fn list(dir: Option<&Path>) -> Vec<Listed> {
     listed
 }
 
-/// Reads a component's file, never more than a component may have.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
+/// The name in a file's name: what stands before `@`.
+pub(crate) fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    stem.split('@').next().unwrap_or_default().to_owned()
+}
+
+/// Reads a component's file, never more than `most` bytes.
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, PluginError> {
     let failed = |source| PluginError::File { verb: "read", path: path.to_owned(), source };
     let kind = std::fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {
@@ -178,9 +230,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
     }
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MAX_COMPONENT_BYTES {
-        return Err(too_large(&path.display().to_string(), kind.len().max(bytes.len() as u64)));
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > most {
+        return Err(too_large(&path.display().to_string(), kind.len().max(bytes.len() as u64), most));
     }
     Ok(bytes)
 }

@@ -3,6 +3,7 @@
 use packhorse_core::failure::{Class, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -60,6 +61,44 @@ pub enum Question {
         /// Its id or the beginning of it.
         run: String,
     },
+    /// Goes on with a paused run.
+    Resume {
+        /// Its id or the beginning of it.
+        run: String,
+    },
+    /// Continues a failed run at the failed step.
+    Retry {
+        /// Its id or the beginning of it.
+        run: String,
+    },
+    /// Starts a run of a workflow that a daemon knows.
+    Start(Start),
+    /// Journal records of a run.
+    Records {
+        /// Its id or the beginning of it.
+        run: String,
+        /// From this number on; the first is 0.
+        from: u64,
+    },
+    /// Has the folders looked at again.
+    Reload,
+}
+
+/// What is to be run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Inputs as text, as `-i` has them.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// Another codec than the workflow names.
+    #[serde(default)]
+    pub codec: Option<String>,
+    /// Variables for the codec.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
 }
 
 /// An answer.
@@ -156,6 +195,11 @@ async fn line(reader: impl AsyncRead + Unpin, most: u64) -> io::Result<String> {
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidData, "line too long or cut off"))
     }
+}
+
+/// Whether a process listens in the data folder.
+pub async fn is_heard(folder: &Path) -> bool {
+    UnixStream::connect(folder.join(SOCKET)).await.is_ok()
 }
 
 /// Asks whoever owns the data folder. `Ok(None)`: nobody listens there.

@@ -1,5 +1,7 @@
-//! What a running Packhorse offers to others on this machine.
+//! What a running Packhorse offers to others.
 //!
 //! * `control`: the control socket in the data folder, for `ps show explain cancel pause` from another terminal
+//! * `http`: the control API of a daemon
 
 pub mod control;
+pub mod http;

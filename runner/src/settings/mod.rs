@@ -4,6 +4,7 @@ mod address;
 mod mqtt;
 mod plugins;
 mod redis;
+mod serve;
 mod store;
 mod value;
 
@@ -11,9 +12,11 @@ pub use address::{FastdfsAt, MqttAt, STORAGE_PORT, SettingError, TRACKER_PORT, l
 pub use mqtt::{KeepAlive, MqttAccess, MqttSession, MqttVersion};
 
 pub use redis::{RedisAt, RedisServer};
+pub use serve::{LISTEN, ServeSettings, TokenSettings};
 pub use store::{StoreKind, StoreSettings};
 
 use packhorse_core::grant::Grants;
+use packhorse_core::profile::Profiles;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
@@ -46,6 +49,8 @@ pub struct Given {
     pub plugins: Option<PathBuf>,
     /// `--workflows`.
     pub workflows: Option<PathBuf>,
+    /// `serve --listen`.
+    pub listen: Option<String>,
 }
 
 /// Settings as meant.
@@ -69,8 +74,12 @@ pub struct Settings {
     pub plugins: PathBuf,
     /// What each step plugin was granted, by name.
     pub grants: BTreeMap<String, Grants>,
+    /// How much each plugin may use.
+    pub profiles: Profiles,
     /// Workflows by name.
     pub workflows: PathBuf,
+    /// The HTTP side of the daemon.
+    pub serve: ServeSettings,
 }
 
 /// `packhorse.yaml` as written.
@@ -86,6 +95,7 @@ struct File {
     plugins: Option<serde_yaml::Value>,
     plugins_dir: Option<PathBuf>,
     workflows: Option<PathBuf>,
+    serve: Option<serve::ServeFile>,
 }
 
 impl Settings {
@@ -124,7 +134,9 @@ impl Settings {
             data: path(given.data, file.data, DATA),
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
+            profiles: plugins.profiles,
             workflows: path(given.workflows, file.workflows, "workflows"),
+            serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,
         })
     }
 }

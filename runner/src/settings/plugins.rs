@@ -1,6 +1,7 @@
-//! Where plugins lie, and what step plugins are granted: `plugins:` and `plugins_dir:` of `packhorse.yaml`.
+//! Where plugins lie, how much each may use, and what step plugins are granted: `plugins:` and `plugins_dir:` of `packhorse.yaml`.
 
 use packhorse_core::grant::{CallBudget, FastdfsGrant, Grants, MqttGrant, RedisGrant, check_filter};
+use packhorse_core::profile::{Profile, Profiles};
 use packhorse_core::workflow::units;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ const MOST_BYTES: u64 = 1 << 30;
 pub(super) struct PluginsFile {
     pub(super) folder: Option<PathBuf>,
     pub(super) grants: BTreeMap<String, Grants>,
+    pub(super) profiles: Profiles,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +23,8 @@ pub(super) struct PluginsFile {
 struct PluginFile {
     #[serde(default)]
     grants: GrantsFile,
+    #[serde(default)]
+    profile: Profile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,18 +67,18 @@ impl PluginsFile {
             (Some(serde_yaml::Value::String(_)), Some(_)) => {
                 Err("plugins, plugins_dir: both name the plugins folder; leave one out".to_owned())
             }
-            (Some(serde_yaml::Value::String(path)), None) => {
-                Ok(Self { folder: Some(path.into()), grants: BTreeMap::new() })
-            }
-            (None | Some(serde_yaml::Value::Null), folder) => Ok(Self { folder, grants: BTreeMap::new() }),
+            (Some(serde_yaml::Value::String(path)), None) => Ok(Self { folder: Some(path.into()), ..Self::default() }),
+            (None | Some(serde_yaml::Value::Null), folder) => Ok(Self { folder, ..Self::default() }),
             (Some(map), folder) => {
                 let read: BTreeMap<String, PluginFile> =
                     serde_yaml::from_value(map).map_err(|error| format!("plugins: {error}"))?;
+                let named = read.iter().map(|(name, plugin)| (name.clone(), plugin.profile)).collect();
+                let profiles = Profiles { named, ..Profiles::default() };
                 let grants = read.into_iter().map(|(name, plugin)| {
                     let granted = granted(plugin.grants).map_err(|why| format!("plugins.{name}.grants.{why}"))?;
                     Ok((name, granted))
                 });
-                Ok(Self { folder, grants: grants.collect::<Result<_, String>>()? })
+                Ok(Self { folder, grants: grants.collect::<Result<_, String>>()?, profiles })
             }
         }
     }
@@ -147,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_granted_by_name() {
+        let read = read("json-py: { profile: large }\nacme: { profile: standard }\nother: {}").unwrap();
+        let large = ["json-py", "json-py@0.1.0", "acme", "other", "nobody"].map(|name| read.profiles.of(name));
+        assert_eq!(large.map(|profile| profile == Profile::Large), [true, true, false, false, false]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let table = [
             ("h: { grants: { mqtt: { publish: ['a/#/b'] } } }", "plugins.h.grants.mqtt.publish"),
@@ -155,6 +166,7 @@ mod tests {
             ("h: { grants: { fastdfs: { groups: ['a/b'] } } }", "fastdfs.groups"),
             ("h: { grants: { bytes: 2TiB } }", "plugins.h.grants.bytes"),
             ("h: { grant: {} }", "grant"),
+            ("h: { profile: huge }", "huge"),
             ("[a]", "plugins"),
         ];
         for (text, words) in table {

@@ -21,7 +21,7 @@ fn passes_every_check(name: &str) {
     let plugin = host().load(name).unwrap();
     let vectors = root().join("plugins").join(name).join("vectors");
     let options = TestOptions { random_inputs: 4_000, ..TestOptions::default() };
-    let report = kit::test::test(&host(), &plugin, &vectors, options).unwrap();
+    let report = kit::test::test(&plugin, &kit::test::Folder::Own(&vectors), options).unwrap();
     assert!(report.passed, "{}", serde_json::to_string_pretty(&report).unwrap());
 }
 

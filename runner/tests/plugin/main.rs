@@ -8,3 +8,4 @@ mod compiler;
 mod corpus;
 mod guest;
 mod hostile;
+mod profile;

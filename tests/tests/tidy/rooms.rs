@@ -22,19 +22,30 @@ const fn room(name: &'static str, knows: &'static [&'static str], core: Core, fa
 }
 
 /// Adapters know none of their kind; each room above knows those below.
-const ROOMS: [Room; 12] = [
+const ROOMS: [Room; 13] = [
     room("bus", &[], Core::All, false),
     room("store", &[], Core::All, false),
     room("blob", &[], Core::All, true),
     room("plugin", &[], Core::All, false),
     room("link", &["bus", "store", "blob", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("engine", &["link", "bus", "store", "blob", "plugin"], Core::All, false),
-    room("serve", &["engine"], Core::All, false),
+    room("catalog", &["plugin"], Core::All, false),
+    room("serve", &["engine", "catalog"], Core::All, false),
     room("device", &["link", "bus", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("settings", &[], Core::All, false),
     room("failpoint", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
-    room("app", &["settings", "serve", "engine", "link", "bus", "store", "blob", "plugin", "device"], Core::All, true),
-    room("cli", &["app", "settings", "serve", "engine", "bus", "store", "plugin", "device"], Core::All, true),
+    room(
+        "app",
+        &["settings", "serve", "catalog", "engine", "link", "bus", "store", "blob", "plugin", "device"],
+        Core::All,
+        true,
+    ),
+    room(
+        "cli",
+        &["app", "settings", "serve", "catalog", "engine", "bus", "store", "plugin", "device"],
+        Core::All,
+        true,
+    ),
 ];
 
 /// Ways that are open although the table closes them: room, path, why.

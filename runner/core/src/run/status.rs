@@ -6,7 +6,7 @@ use super::state::{RunState, Stage, StepPhase, StepState};
 use serde::{Deserialize, Serialize};
 
 /// Status of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum RunStatus {
@@ -30,7 +30,7 @@ impl RunStatus {
 }
 
 /// Why an unfinished run is in its status. Closed: `explain` has words for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Queued: not begun.

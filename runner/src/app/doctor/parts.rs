@@ -3,11 +3,12 @@
 use super::Finding;
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
+use packhorse_core::profile::Profiles;
 use packhorse_core::workflow;
 use std::path::{Path, PathBuf};
 
 pub(super) async fn look(settings: &Settings, findings: &mut Vec<Finding>) {
-    codecs(&settings.plugins, findings).await;
+    codecs(&settings.plugins, &settings.profiles, findings).await;
     let folder = settings.workflows.clone();
     let checked = super::super::with_large_stack(move || workflows(&folder)).await;
     match checked {
@@ -18,14 +19,14 @@ pub(super) async fn look(settings: &Settings, findings: &mut Vec<Finding>) {
     }
 }
 
-async fn codecs(folder: &Path, findings: &mut Vec<Finding>) {
+async fn codecs(folder: &Path, profiles: &Profiles, findings: &mut Vec<Finding>) {
     if folder.exists()
         && let Err(error) = std::fs::read_dir(folder)
     {
         let text = format!("{} cannot be read: {error}", folder.display());
         findings.push(Finding::failure("codecs", "PH8023", text, "look at the rights of the plugins folder"));
     }
-    let host = match super::super::host(folder).await {
+    let host = match super::super::host(folder, profiles).await {
         Ok(host) => host,
         Err(stop) => {
             let advice =

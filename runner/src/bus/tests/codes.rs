@@ -56,7 +56,15 @@ fn names(error: &BusError, code: u8, carrier: Carrier) {
 async fn connack(reason: Reason) {
     let fake = Fake::start(vec![Manner::Refuse(reason.code())]).await;
     let begun = Instant::now();
-    let result = RumqttcBus::connect(quick(&fake)).await;
+    let mut tries = 0;
+    let result = loop {
+        tries += 1;
+        match RumqttcBus::connect(quick(&fake)).await {
+            // Not even one answer came in time: the machine is busy.
+            Err(BusError::Unreachable { source: None, .. }) if begun.elapsed() < PATIENCE => {}
+            result => break result,
+        }
+    };
     no_spin(&fake, begun, BACKOFF / 10);
     if reason == Reason::Success {
         // The fake hangs up after it: whether the welcome is seen before the end is a matter of luck.
@@ -70,7 +78,7 @@ async fn connack(reason: Reason) {
             names(&source, reason.code(), Carrier::ConnAck);
         }
         Err(error) => {
-            assert!(at_once && fake.connections() == 1, "{error}");
+            assert!(at_once && fake.connections() <= tries, "{error}");
             names(&error, reason.code(), Carrier::ConnAck);
             assert!(error.advice().is_some() && error.class() != Class::Transient, "{error}");
         }

@@ -62,7 +62,8 @@ async fn what_was_published_meanwhile_goes_out_later_in_order() {
             break;
         }
         let index: i32 = text.parse().unwrap();
-        assert!(index > before, "{index} after {before}");
+        // What is kept may be told to a new subscriber and come to it once more.
+        assert!(index >= before, "{index} after {before}");
         (before, count) = (index, count + 1);
     }
     assert!(count >= 1 && before == 99);

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::super::describe::driver_name;
-use super::super::{Plugin, PluginError};
+use super::super::{Host, Plugin, PluginError};
 use super::build::end_of;
+use super::cost::{Costs, costs};
 use super::test::trip::{PlatformCall, Trip};
-use super::test::{Bench, TestOptions, pattern_bytes, vectors_of};
+use super::test::{Bench, TestOptions, opening, pattern_bytes, vectors_of};
 use super::vectors::{Side, written};
 
 /// Packets in one call of the larger kind.
@@ -34,6 +35,8 @@ pub struct BenchReport {
     pub version: String,
     /// SHA-256 of the component, in hex.
     pub digest: String,
+    /// Beside packets.
+    pub costs: Costs,
     /// One for each kind of packet.
     pub rows: Vec<Row>,
     /// Why there are no native figures, where there are none.
@@ -49,7 +52,7 @@ pub struct Row {
     pub piece_bytes: u32,
     /// In the component.
     pub component: Cost,
-    /// The same code without WebAssembly.
+    /// The same format without WebAssembly.
     pub native: Option<Cost>,
     /// Why it was not measured; the figures are 0 then.
     pub skipped: Option<String>,
@@ -64,6 +67,19 @@ pub struct Cost {
     pub batch_ns: f64,
 }
 
+impl BenchReport {
+    /// Takes the native figures of another codec of the same format where it has none of its own.
+    pub fn beside(&mut self, other: &Self) {
+        for row in self.rows.iter_mut().filter(|row| row.native.is_none()) {
+            let same = other.rows.iter().find(|one| one.name == row.name && one.piece_bytes == row.piece_bytes);
+            row.native = same.and_then(|one| one.native);
+        }
+        if self.rows.iter().any(|row| row.native.is_some()) {
+            self.no_native = None;
+        }
+    }
+}
+
 /// What is timed, and the calls that bring a session to where it can be.
 struct Work {
     name: String,
@@ -72,8 +88,10 @@ struct Work {
     cost: Cost,
 }
 
-/// Times a codec that has a device side, which makes the packets. `source` is its folder, where there is one.
+/// Times a codec that has a device side, which makes the packets. `source` is its folder, where there is one. `host` is the one that
+/// loaded it.
 pub fn bench(
+    host: &Host,
     plugin: &Arc<Plugin>,
     source: Option<&Path>,
     piece: Option<u32>,
@@ -84,12 +102,15 @@ pub fn bench(
     }
     let vectors = source.map_or_else(|| Ok(Vec::new()), |source| vectors_of(plugin, &source.join("vectors")))?;
     let bench = Bench::new(plugin, &vectors, TestOptions { vars: vars.clone(), ..TestOptions::default() })?;
-    let (mut works, mut rows) = (Vec::new(), Vec::new());
+    let (mut works, mut rows, mut idle) = (Vec::new(), Vec::new(), None);
     for mode in &plugin.description().modes {
         let align = mode.packet_align.max(1);
         let piece = piece.unwrap_or(1024).clamp(mode.packet_min, mode.packet_max) / align * align;
         let piece = if piece < mode.packet_min { mode.packet_default } else { piece };
         let bytes = pattern_bytes(piece as usize * BATCH);
+        if idle.is_none() {
+            idle = Some((opening(&bench, mode, piece, &bytes), commands(mode.driver, piece, &bytes)));
+        }
         for call in ["encode", "decode"] {
             let name = format!("{} {call}", driver_name(mode.driver));
             match work(&bench, mode, piece, &bytes, call) {
@@ -108,7 +129,9 @@ pub fn bench(
         rows.push(Row { name, piece_bytes, component: work.cost, native, skipped: None });
     }
     let (name, version, digest) = (plugin.name().to_owned(), plugin.version().to_owned(), plugin.digest().to_owned());
-    Ok(BenchReport { name, version, digest, rows, no_native })
+    let (opening, commands) = idle.ok_or_else(|| PluginError::NoDeviceSide { plugin: plugin.title() })?;
+    let costs = costs(host, plugin, &opening, &commands)?;
+    Ok(BenchReport { name, version, digest, costs, rows, no_native })
 }
 
 fn skipped(name: String, piece_bytes: u32, why: String) -> Row {

@@ -83,17 +83,17 @@ pub(in crate::plugin) fn is_source(folder: &Path) -> bool {
 }
 
 /// The core module or component of a path, and what messages call it.
-fn module(path: &Path) -> Result<(String, Vec<u8>), PluginError> {
+fn module(host: &Host, path: &Path) -> Result<(String, Vec<u8>), PluginError> {
     let name = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if path.is_dir() && path.join(clang::SOURCE).is_file() {
         return Ok((name(path), clang::module(path)?));
     }
     let file = if path.is_dir() { cargo(path)? } else { path.to_owned() };
-    Ok((name(&file), shelf::read(&file)?))
+    Ok((name(&file), host.read(&file)?))
 }
 
 fn build_one(host: &Host, path: &Path, plugins_dir: &Path) -> Result<Built, PluginError> {
-    let (name, bytes) = module(path)?;
+    let (name, bytes) = module(host, path)?;
     let component = if is_component(&bytes) { bytes } else { encode(&name, &bytes)? };
     if Host::is_step(&component) {
         return build_step(host, Path::new(&name), &component, plugins_dir);

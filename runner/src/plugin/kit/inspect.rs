@@ -110,7 +110,7 @@ pub fn inspect(plugin: &Plugin) -> Result<Inspection, PluginError> {
         vars: described.vars,
         modes: described.modes,
         digests: described.digests,
-        limits: plugin.template.limits.into(),
+        limits: plugin.template.ceilings.limits.into(),
         size: bytes.len(),
         digest: plugin.digest().to_owned(),
     })

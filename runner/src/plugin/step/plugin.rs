@@ -78,13 +78,13 @@ impl Host {
             let found = format!("a file without a version, {}", path.display());
             return Err(PluginError::NoSuchVersion { name: name.clone(), wanted: wanted.clone(), found });
         }
-        self.load_step_bytes(&name_of(&path), &shelf::read(&path)?)
+        self.load_step_bytes(&name_of(&path), &shelf::read(&path, MAX_COMPONENT_BYTES)?)
     }
 
     /// Loads a step plugin from memory.
     pub fn load_step_bytes(&self, name: &str, bytes: &[u8]) -> Result<Arc<StepPlugin>, PluginError> {
         if bytes.len() > MAX_COMPONENT_BYTES {
-            return Err(too_large(name, bytes.len() as u64));
+            return Err(too_large(name, bytes.len() as u64, MAX_COMPONENT_BYTES));
         }
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         // Also of what is cached: the imports are read anew, and it is cheap beside a compile.

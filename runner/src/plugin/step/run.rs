@@ -11,7 +11,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::super::guest::{self, Beside};
-use super::super::{CallError, Failure, Function, Limits, MAX_RESULT_BYTES, PluginError, Trap};
+use super::super::{CallError, Ceilings, Failure, Function, Limits, MAX_RESULT_BYTES, PluginError, Trap};
 use super::bindings::{diagnostics, entry, fastdfs, log, mqtt, redis, types};
 use super::calls::{Calls, Dropped, MOST_REFUSALS};
 use super::{Effects, StepPlugin};
@@ -88,7 +88,7 @@ impl StepPlugin {
         let (plugin, runtime) = (Arc::clone(self), tokio::runtime::Handle::current());
         let work = move || {
             let calls = Calls {
-                beside: Beside::new(plugin.limits()),
+                beside: Beside::new(Ceilings { limits: plugin.limits(), ..plugin.host.room().ceilings }),
                 plugin: plugin.name.clone(),
                 device: call.device.clone(),
                 grants: call.grants.clone(),

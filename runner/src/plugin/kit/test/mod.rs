@@ -18,14 +18,14 @@ mod vars;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use speaker::pattern_bytes;
+pub(super) use speaker::{opening, pattern_bytes};
 
 pub use report::{Check, Status, TestReport};
 pub(crate) use trip::NO_URL;
 
 use packhorse_core::transfer::Pairs;
 
-use super::super::{Host, Plugin, PluginError};
+use super::super::{Plugin, PluginError};
 use super::vectors::{self, Vectors};
 
 /// How much is tried.
@@ -65,6 +65,15 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Where vectors lie.
+#[derive(Debug, Clone, Copy)]
+pub enum Folder<'a> {
+    /// Beside the codec: they bear its name, and a stray file is an error.
+    Own(&'a Path),
+    /// Where somebody says that they lie: a second codec of the same format is held to the vectors of the first.
+    Chosen(&'a Path),
+}
+
 /// The vectors in a folder, all of which must be this codec's.
 pub(super) fn vectors_of(plugin: &Plugin, dir: &Path) -> Result<Vec<Vectors>, PluginError> {
     let vectors = vectors::read_dir(dir)?;
@@ -78,18 +87,14 @@ pub(super) fn vectors_of(plugin: &Plugin, dir: &Path) -> Result<Vec<Vectors>, Pl
 }
 
 /// Runs every check. A check that fails stands in the report; an error is about the vectors, not the codec.
-///
-/// `host` is the one that loaded `plugin`; sessions are opened on it, a few at a time.
-pub fn test(
-    host: &Host,
-    plugin: &Arc<Plugin>,
-    vectors_dir: &Path,
-    options: TestOptions,
-) -> Result<TestReport, PluginError> {
-    let vectors = vectors_of(plugin, vectors_dir)?;
+pub fn test(plugin: &Arc<Plugin>, vectors: &Folder<'_>, options: TestOptions) -> Result<TestReport, PluginError> {
+    let vectors = match vectors {
+        Folder::Own(dir) => vectors_of(plugin, dir)?,
+        Folder::Chosen(dir) => vectors::read_dir(dir)?,
+    };
     let bench = Bench::new(plugin, &vectors, options)?;
     let mut report = TestReport::new(plugin, bench.options.seed, bench.vars.clone());
-    report.add(Check::of("size", size(host, plugin)));
+    report.add(Check::of("size", size(plugin)));
     golden::checks(&bench).into_iter().for_each(|check| report.add(check));
     let (trips, seen) = trip::checks(&bench);
     trips.into_iter().for_each(|check| report.add(check));
@@ -98,9 +103,24 @@ pub fn test(
     Ok(report)
 }
 
+/// Runs the vectors in a folder and nothing else; how many sessions they are. Where there is no folder, there are none.
+///
+/// # Errors
+/// What fails, or why the vectors cannot be read, in words.
+pub fn golden(plugin: &Arc<Plugin>, vectors_dir: &Path) -> Result<u64, String> {
+    let vectors = vectors_of(plugin, vectors_dir).map_err(|error| packhorse_core::failure::chain(&error))?;
+    let bench = Bench::new(plugin, &vectors, TestOptions::default());
+    let bench = bench.map_err(|error| packhorse_core::failure::chain(&error))?;
+    let checks = golden::checks(&bench);
+    match checks.iter().find(|check| check.status == Status::Failed) {
+        Some(check) => Err(format!("{}: {}", check.name, check.detail)),
+        None => Ok(checks.iter().map(|check| check.cases).sum()),
+    }
+}
+
 /// The component and its compiled code; loading it already held it to its limits.
-fn size(host: &Host, plugin: &Plugin) -> Result<(u64, String), String> {
-    let limit = super::super::MAX_COMPONENT_BYTES;
-    let memory = host.settings().limits.memory;
+fn size(plugin: &Plugin) -> Result<(u64, String), String> {
+    let limit = plugin.template.ceilings.component;
+    let memory = plugin.template.ceilings.limits.memory;
     Ok((1, format!("{} of {limit} bytes; at most {memory} bytes of memory an instance", plugin.bytes().len())))
 }

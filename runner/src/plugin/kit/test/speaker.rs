@@ -91,7 +91,7 @@ pub(super) fn sides(plugin: &Plugin) -> &'static [Side] {
 pub(super) const DEVICE: &str = "dev-1";
 
 /// How a transfer of `bytes` under `mode` is opened: with every digest that the codec declares.
-pub(super) fn opening(bench: &Bench<'_>, mode: &Mode, packet_size: u32, bytes: &[u8]) -> Opening {
+pub(in super::super) fn opening(bench: &Bench<'_>, mode: &Mode, packet_size: u32, bytes: &[u8]) -> Opening {
     let digests = Digester::of(&bench.plugin.description().digests, bytes);
     Opening {
         direction: mode.driver.direction(),

@@ -1,6 +1,13 @@
 //! The command line as written: every command, flag and its help.
+//!
+//! * `daemon`: `serve`, and what only it can be asked. `plugin`: the kit for vendors.
+
+mod daemon;
+mod plugin;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(super) use daemon::*;
+pub(super) use plugin::*;
 use std::path::PathBuf;
 
 /// Runs YAML transfer workflows between a platform and its devices over MQTT.
@@ -40,8 +47,16 @@ pub(super) enum Output {
 pub(super) enum Command {
     /// Runs one workflow now, in this terminal, and waits for its end.
     Run(RunArgs),
-    /// Goes on with a run that was interrupted.
+    /// Goes on with a run that was interrupted or paused: in the daemon of the data folder, or in this terminal where there is none.
     Resume(ResumeArgs),
+    /// The daemon: takes up what is unfinished, starts runs for others, and loads workflows and plugins anew whenever their files change.
+    Serve(ServeArgs),
+    /// Has the daemon look at its folders now and tells what it found; exit 1 where something newest is not good.
+    Reload(DataArgs),
+    /// Makes a token for the daemon's API, and prints the lines for `packhorse.yaml` that allow it.
+    Token(TokenArgs),
+    /// Prints the OpenAPI document of the daemon's API.
+    Openapi,
     /// Lists runs, newest first.
     Ps(PsArgs),
     /// Shows one run: its steps, outputs and traffic.
@@ -52,6 +67,10 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Pauses a run at the next packet boundary; `packhorse resume` goes on.
     Pause(RunRef),
+    /// Continues a failed run at the failed step.
+    Retry(RunRef),
+    /// Prints the journal of a run: everything that was decided, in order.
+    Logs(LogsArgs),
     /// Looks at broker, file store, Redis, clock, disk, rights, codecs and workflows, and says what to do.
     Doctor(ServiceArgs),
     /// Forgets runs that are older than they are kept (`retention` in packhorse.yaml), and what only they needed.
@@ -120,6 +139,9 @@ pub(super) struct RunArgs {
     /// With --each: at most so many runs at once.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
     pub parallel: usize,
+    /// Has the daemon of the data folder run it, prints the run's id and returns; local files are named by their whole paths.
+    #[arg(short, long, conflicts_with = "each")]
+    pub detach: bool,
     /// Another codec than the workflow names.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: Option<String>,
@@ -208,163 +230,6 @@ pub(super) struct ValidateArgs {
 pub(super) struct HelpArgs {
     /// A primitive, a command, or `exit-codes`; without one, the list of both.
     pub topic: Option<String>,
-}
-
-/// `plugin`.
-#[derive(Debug, Args)]
-pub(super) struct PluginArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: PluginCommand,
-}
-
-/// The commands of `plugin`.
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginCommand {
-    /// Begins a codec: a folder in the plugins folder that builds, passes its tests and moves files, to be changed into yours.
-    New {
-        /// Of the codec, and of its folder: a-z, 0-9 and -.
-        name: String,
-        /// In what it is written. C wants clang and lld.
-        #[arg(long, value_enum, default_value_t = Language::Rust)]
-        lang: Language,
-        /// The plugins folder.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-    },
-    /// Builds codecs in Rust or C to NAME.wasm in the plugins folder.
-    Build {
-        /// Folders of codecs; without any, every codec in the plugins folder.
-        paths: Vec<PathBuf>,
-        /// Where the .wasm files go.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-    },
-    /// Shows what a codec is: contract version, imports, topics, modes, limits, digest.
-    Inspect {
-        /// A name or a path to a .wasm file.
-        plugin: String,
-        /// The plugins folder.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-    },
-    /// Runs a codec's golden vectors, round trips, random bytes and a whole transfer over a lossy link. A codec whose folder lies in
-    /// the plugins folder, and has changed, is built before.
-    Test {
-        /// Names or paths; without any, every codec that is there.
-        plugins_named: Vec<String>,
-        /// The plugins folder; vectors lie in NAME/vectors/ below it.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-        /// Another folder with vectors.
-        #[arg(long, value_name = "DIR")]
-        vectors: Option<PathBuf>,
-        /// Random inputs to each side.
-        #[arg(long, default_value_t = 20_000)]
-        random: u32,
-        /// Seed of everything random.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// A variable for the codec; required ones that are not given come from its vectors, or are invented.
-        #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
-        vars: Vec<(String, String)>,
-        /// The report as one JSON object, as `-o json` gives it.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Times a codec: nanoseconds a packet, alone and sixteen in a call, beside the same code natively where its crate is there.
-    Bench {
-        /// A name or a path to a .wasm file.
-        plugin: String,
-        /// The plugins folder; the crate lies in NAME/ below it.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-        /// Bytes of file in a packet, as near as the codec allows; 1024 where it is not given.
-        #[arg(long, value_name = "BYTES")]
-        piece: Option<u32>,
-        /// A variable for the codec.
-        #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
-        vars: Vec<(String, String)>,
-    },
-    /// Shows what goes between a platform and one device, decoded as it comes from the broker; nothing is published.
-    Tap {
-        /// Device id.
-        device: String,
-        #[command(flatten)]
-        listen: ListenArgs,
-    },
-    /// Writes what goes between a platform and one device to a file, until it is interrupted.
-    Capture {
-        /// Device id.
-        device: String,
-        /// Where to; what is there stays.
-        #[arg(long, value_name = "FILE")]
-        to: PathBuf,
-        #[command(flatten)]
-        listen: ListenArgs,
-    },
-    /// Runs a captured conversation through a codec and shows where it is understood otherwise; exit 1 where it is.
-    Replay {
-        /// What `capture` wrote.
-        file: PathBuf,
-        /// Through which codec; without one, the codec that captured it, as it is now.
-        #[arg(long, value_name = "NAME[@VERSION]")]
-        codec: Option<String>,
-        /// The plugins folder.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-        /// Writes the conversation, as this codec understands it, as a file of golden vectors.
-        #[arg(long, value_name = "FILE")]
-        as_vectors: Option<PathBuf>,
-    },
-    /// Lets a quarantined plugin be used again.
-    Release {
-        /// A name, a path to a .wasm file, or the SHA-256 of its bytes as PH6007 tells it.
-        plugin: String,
-        #[command(flatten)]
-        services: ServiceArgs,
-    },
-    /// Lists the codecs that can be named.
-    List {
-        /// The plugins folder.
-        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-        plugins: Option<PathBuf>,
-    },
-}
-
-/// Whom to listen to, and as which codec.
-#[derive(Debug, Args)]
-pub(super) struct ListenArgs {
-    /// Which codec they speak.
-    #[arg(long, value_name = "NAME[@VERSION]")]
-    pub codec: String,
-    /// The broker, or several with commas between them.
-    #[arg(
-        long,
-        env = "PACKHORSE_MQTT",
-        default_value = "mqtt://127.0.0.1:1883",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub mqtt: String,
-    /// The file that is pushed, for protocols that do not tell enough of it.
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// A variable for the codec.
-    #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
-    pub vars: Vec<(String, String)>,
-    /// The plugins folder.
-    #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
-    pub plugins: Option<PathBuf>,
-}
-
-/// In what a codec is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Language {
-    /// With the crate `packhorse-codec`.
-    Rust,
-    /// With `packhorse.h`.
-    C,
 }
 
 /// `device`.

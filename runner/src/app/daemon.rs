@@ -1,0 +1,245 @@
+//! A process that starts runs for others: takes up what is unfinished, follows the folders, answers over HTTP, lets go of runs that have
+//! ended.
+
+use super::launch::{Launch, launch, launch_as, prepare};
+use super::library::Library;
+use super::start::{App, Ground, Offers};
+use crate::app::exit::Stop;
+use crate::catalog::{Catalogs, Options, Reload, Told};
+use crate::engine::{EngineHandle, LiveView};
+use crate::plugin::Host;
+use crate::serve::control::Start;
+use crate::serve::http::metrics::Metrics;
+use crate::serve::http::{Access, Answer, Api, Grant, Http, Once, Readiness, Runner, Scope, Started};
+use crate::settings::{ServeSettings, Settings};
+use crate::store::wall;
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::RunId;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
+
+/// How long a run is waited for that another request with the same key is creating.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A running daemon.
+pub struct Daemon {
+    /// Everything that any process has.
+    pub app: App,
+    /// What counts.
+    pub catalogs: Catalogs,
+    /// Its API.
+    pub http: Http,
+    ended: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are.
+    pub async fn start(settings: Settings, host: Host) -> Result<(Self, usize), Stop> {
+        let access = access(&settings.serve)?;
+        let metrics = Arc::new(Metrics::default());
+        let catalogs = catalogs(&settings, &host, &metrics).await?;
+        let (sender, ends) = unbounded_channel();
+        let offers = Offers { catalogs: Some(catalogs.clone()), ended: Some(sender) };
+        let listen = settings.serve.listen;
+        let mut app = App::start_with(settings, host, offers).await?;
+        let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
+        let taken = match take_up(&app).await {
+            Ok(taken) => taken,
+            Err(stop) => {
+                app.stop().await?;
+                return Err(stop);
+            }
+        };
+        let ground = Arc::new(Behind { ground: (*app).clone(), catalogs: catalogs.clone() });
+        let http = match Http::start(listen, Api { runner: ground, access: Arc::new(access), metrics }).await {
+            Ok(http) => http,
+            Err(error) => {
+                app.stop().await?;
+                let message = format!("the API cannot listen on {listen}: {error}");
+                return Err(Stop::unavailable("PH1002", message)
+                    .hint("choose another address with --listen; port 0 takes a free one"));
+            }
+        };
+        app.services.http = Some(http.addr);
+        let written = app.services.write(&app.settings.data);
+        written.map_err(|error| Stop::unavailable("PH1003", format!("cannot write services.json: {error}")))?;
+        Ok((Self { app, catalogs, http, ended }, taken))
+    }
+
+    /// Takes no more work, parks every run and stops everything in order.
+    pub async fn stop(self) -> Result<(), Stop> {
+        self.http.stop().await;
+        let stopped = self.app.stop().await;
+        self.ended.abort();
+        stopped
+    }
+}
+
+/// Looks at the folders for the first time, and counts what later looks change.
+async fn catalogs(settings: &Settings, host: &Host, metrics: &Arc<Metrics>) -> Result<Catalogs, Stop> {
+    let counted = Arc::clone(metrics);
+    let options = Options {
+        workflows: settings.workflows.clone(),
+        plugins: settings.plugins.clone(),
+        host: host.clone(),
+        clock: wall,
+        told: Arc::new(move |told: &Told| counted.loaded(told.kind, &told.change)),
+    };
+    Catalogs::start(options).await.map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))
+}
+
+/// Takes up everything that is unfinished.
+async fn take_up(app: &App) -> Result<usize, Stop> {
+    let (taken, failed) = app.engine.recover_all().await.map_err(|error| Stop::journal(chain(&error)))?;
+    for error in &failed {
+        tracing::error!("a run cannot be taken up: {}", chain(error));
+    }
+    Ok(taken.len())
+}
+
+/// Who may do what; without tokens nobody but this machine is served.
+fn access(settings: &ServeSettings) -> Result<Access, Stop> {
+    if settings.tokens.is_empty() && !settings.listen.ip().is_loopback() {
+        let message = format!("{} is no loopback address, and there are no tokens", settings.listen);
+        return Err(Stop::usage("PH8411", message).hint("make one with `packhorse token NAME`, or listen on 127.0.0.1"));
+    }
+    let grant = |token: &crate::settings::TokenSettings| {
+        let scopes = token.scopes.iter().map(|text| text.parse::<Scope>()).collect::<Result<Vec<_>, _>>();
+        let wrong = |why| Stop::usage("PH1007", format!("serve.tokens, {}: {why}", token.name));
+        let scopes = scopes.map_err(wrong)?;
+        Ok(Grant { name: token.name.clone(), sha256: token.sha256, scopes, expires: token.expires })
+    };
+    let grants = settings.tokens.iter().map(grant).collect::<Result<Vec<_>, Stop>>()?;
+    Ok(Access { grants, clock: wall })
+}
+
+/// Of a run that has ended nothing need be kept at hand.
+async fn let_go(ground: Ground, mut ends: UnboundedReceiver<LiveView>, metrics: Arc<Metrics>) {
+    while let Some(ended) = ends.recv().await {
+        metrics.finished(&ended);
+        ground.world.over(&ended.view.run).await;
+    }
+}
+
+/// What answers the API.
+struct Behind {
+    ground: Ground,
+    catalogs: Catalogs,
+}
+
+impl Runner for Behind {
+    fn engine(&self) -> &EngineHandle {
+        &self.ground.engine
+    }
+
+    fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>> {
+        let (ground, catalogs) = (self.ground.clone(), self.catalogs.clone());
+        Box::pin(async move { from_afar(&ground, &catalogs, start, once).await })
+    }
+
+    fn ready(&self) -> Readiness {
+        let broker = self.ground.world.bus.status().borrow().is_connected();
+        Readiness { journal: !self.ground.engine.has_stopped(), broker }
+    }
+}
+
+async fn from_afar(ground: &Ground, catalogs: &Catalogs, start: Start, once: Option<Once>) -> Result<Started, Failure> {
+    let run = match &once {
+        None => crate::engine::new_run_id(),
+        Some(once) => {
+            let run = super::once::run_of(&*ground.world.index, once).await?;
+            if exists(ground, &run).await? {
+                return Ok(Started { run, replayed: true });
+            }
+            run
+        }
+    };
+    let Start { workflow, inputs, codec, vars } = start;
+    if let Some(codec) = codec.as_deref().filter(|codec| codec.contains('/') || codec.ends_with(".wasm")) {
+        let message = format!("`{codec}` is a path: over HTTP a codec is named");
+        return Err(Failure::new("PH8410", Class::Permanent, message));
+    }
+    let given = inputs.clone();
+    let generation = catalogs.current();
+    let library = Library::Generation(&generation, &ground.world.host);
+    let asked = Launch { workflow, inputs, codec, vars };
+    let prepared = prepare(asked, &ground.settings, &library).await.map_err(whole)?;
+    if let Some((name, _)) =
+        prepared.local_files().find(|(name, text)| given.get(*name).is_some_and(|given| given == text))
+    {
+        let message = format!("input {name} is a file of the daemon's machine");
+        return Err(Failure::new("PH8410", Class::Permanent, message).hint(
+            "over HTTP a file is named by fastdfs:ID, md5:HEX or sha256:HEX; `packhorse fastdfs upload` stores one",
+        ));
+    }
+    match launch_as(ground, prepared, run.clone()).await {
+        Ok(run) => Ok(Started { run, replayed: false }),
+        // Another request with the same key is creating it right now.
+        Err(stop) if once.is_some() && stop.failure.code == "PH8403" => created(ground, run).await,
+        Err(stop) => Err(whole(stop)),
+    }
+}
+
+async fn exists(ground: &Ground, run: &RunId) -> Result<bool, Failure> {
+    match ground.engine.view(run).await {
+        Ok(_) => Ok(true),
+        Err(crate::engine::EngineError::Unknown(_)) => Ok(false),
+        Err(error) => Err(Failure::new("PH7002", Class::Transient, chain(&error))),
+    }
+}
+
+async fn created(ground: &Ground, run: RunId) -> Result<Started, Failure> {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if exists(ground, &run).await? {
+            return Ok(Started { run, replayed: true });
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Err(Failure::new("PH8403", Class::Transient, "a request with this key is under way"))
+}
+
+/// Starts a run of what counts now.
+pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Launch) -> Result<RunId, Failure> {
+    let generation = catalogs.current();
+    let host = &ground.world.host;
+    let prepared = prepare(asked, &ground.settings, &Library::Generation(&generation, host)).await;
+    launch(ground, prepared.map_err(whole)?).await.map_err(whole)
+}
+
+/// What is wrong, with everything that was laid out for people.
+fn whole(stop: Stop) -> Failure {
+    match stop.rendered {
+        Some(rendered) => {
+            Failure { message: format!("{}\n{}", stop.failure.message, rendered.trim_end()), ..stop.failure }
+        }
+        None => stop.failure,
+    }
+}
+
+/// What a reload came to, as JSON.
+pub(super) fn reloaded(reload: &Reload) -> Value {
+    let generation = &reload.generation;
+    let changes =
+        reload.changes.iter().map(|told| json!({ "kind": told.kind, "name": told.name, "change": told.change }));
+    let workflows = generation.workflows.entries().filter(|(_, entry)| entry.live.is_some()).count();
+    let plugins = generation.plugins.entries().filter(|(_, entry)| entry.live.is_some()).count();
+    let refused = generation.workflows.refused() + generation.plugins.refused();
+    json!({
+        "generation": generation.number,
+        "loaded_at": generation.since.to_rfc3339(),
+        "workflows": workflows,
+        "plugins": plugins,
+        "refused": refused,
+        "changes": changes.collect::<Vec<_>>(),
+    })
+}

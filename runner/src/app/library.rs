@@ -1,0 +1,126 @@
+//! Where workflows and plugins are taken from: the folders as they are now, or a generation of what was judged good.
+
+use super::launch::{unreadable, with_large_stack};
+use crate::app::exit::Stop;
+use crate::catalog::Generation;
+use crate::plugin::{Host, Plugin, StepPlugin};
+use crate::settings::Settings;
+use packhorse_core::failure::chain;
+use packhorse_core::workflow::{self, Workflow};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of a source that are read: well above what a workflow may have.
+const SOURCE: u64 = 1 << 20;
+
+/// Where workflows and plugins come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Library<'a> {
+    /// The folders of the settings, and files by their paths.
+    Folders(&'a Host),
+    /// What counts in a daemon; workflows by name alone.
+    Generation(&'a Generation, &'a Host),
+}
+
+impl Library<'_> {
+    /// A checked workflow, and the source that it was made of.
+    pub(super) async fn workflow(&self, named: &str, settings: &Settings) -> Result<(Arc<Workflow>, Vec<u8>), Stop> {
+        match self {
+            Self::Folders(_) => {
+                let path = find_workflow(named, &settings.workflows)?;
+                let source = read_workflow(&path).map_err(|error| unreadable(&path, &error))?;
+                let (text, name) = (source.clone(), path.display().to_string());
+                let check = move || workflow::check(&text, &name).map_err(|problems| rendered(&problems));
+                let workflow = with_large_stack(check).await??;
+                Ok((Arc::new(workflow), source))
+            }
+            Self::Generation(generation, _) => {
+                let live = generation.workflows.live(named).ok_or_else(|| unknown(generation, named))?;
+                Ok((Arc::clone(&live.value.workflow), live.value.source.to_vec()))
+            }
+        }
+    }
+
+    /// A codec by reference; a path means that file, wherever it lies.
+    pub(super) async fn codec(&self, reference: String) -> Result<Arc<Plugin>, Stop> {
+        let host = match self {
+            Self::Generation(generation, _) if !is_path(&reference) => {
+                return generation.codec(&reference).map_err(|error| Stop::usage("PH6006", chain(&error)));
+            }
+            Self::Folders(host) | Self::Generation(_, host) => (*host).clone(),
+        };
+        let loaded = tokio::task::spawn_blocking(move || host.load(&reference)).await;
+        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
+    }
+
+    /// A step plugin by reference.
+    pub(super) async fn step(&self, reference: String) -> Result<Arc<StepPlugin>, Stop> {
+        let host = match self {
+            Self::Generation(generation, _) if !is_path(&reference) => {
+                return generation.step(&reference).map_err(|error| Stop::usage("PH6103", chain(&error)));
+            }
+            Self::Folders(host) | Self::Generation(_, host) => (*host).clone(),
+        };
+        let loaded = tokio::task::spawn_blocking(move || host.load_step(&reference)).await;
+        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6103", chain(&error)))
+    }
+}
+
+fn is_path(reference: &str) -> bool {
+    reference.contains('/') || reference.ends_with(".wasm")
+}
+
+fn unknown(generation: &Generation, named: &str) -> Stop {
+    if let Some(refused) = generation.workflows.entry(named).and_then(|entry| entry.refused.as_ref()) {
+        let message = format!("workflow {named} is not loaded: {}", refused.failure.message);
+        return Stop::usage("PH2002", message).hint("mend its file: it is loaded as soon as it is saved");
+    }
+    let live = generation.workflows.entries().filter(|(_, entry)| entry.live.is_some());
+    let names: Vec<&str> = live.map(|(name, _)| name).collect();
+    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    Stop::usage("PH2002", format!("there is no workflow {named}; {known}"))
+        .hint("a running daemon knows the workflows of its folder, by name")
+}
+
+/// Reads a workflow's source: a regular file, and no more of it than shows that it is too big.
+pub fn read_workflow(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut source = Vec::new();
+    std::fs::File::open(path)?.take(SOURCE).read_to_end(&mut source)?;
+    Ok(source)
+}
+
+/// A workflow by path, or by name in the workflows folder.
+pub fn find_workflow(text: &str, folder: &Path) -> Result<PathBuf, Stop> {
+    let path = PathBuf::from(text);
+    if text.contains('/') || path.extension().is_some() || path.is_file() {
+        return if path.is_file() { Ok(path) } else { Err(missing(text)) };
+    }
+    let named = folder.join(format!("{text}.yaml"));
+    if named.is_file() {
+        return Ok(named);
+    }
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".yaml").map(ToOwned::to_owned))
+        .collect();
+    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    let message = format!("there is no workflow {text} in {}; {known}", folder.display());
+    Err(Stop::usage("PH2002", message).hint("give the path of a file, or another folder with --workflows"))
+}
+
+fn missing(text: &str) -> Stop {
+    Stop::usage("PH2002", format!("there is no workflow file {text}"))
+        .hint("check the path; a bare name is looked for in the workflows folder")
+}
+
+fn rendered(problems: &workflow::Problems) -> Stop {
+    let mut stop = Stop::usage("PH2001", format!("{} has {} problem(s)", problems.file(), problems.count()));
+    stop.rendered = Some(problems.to_string().into());
+    stop
+}

@@ -1,0 +1,246 @@
+//! Files that are edited while a keeper looks.
+
+use super::{Catalogs, Generation, Options};
+use crate::plugin::{Host, HostSettings};
+use packhorse_core::run::WallTime;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn host() -> Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    let new = || Host::new(HostSettings { slots: 20, ..HostSettings::default() }).expect("a host");
+    HOST.get_or_init(new).clone()
+}
+
+struct Folders {
+    folder: tempfile::TempDir,
+    catalogs: Catalogs,
+}
+
+impl Folders {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["workflows", "plugins"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let catalogs = Catalogs::start(options(folder.path())).await.unwrap();
+        Self { folder, catalogs }
+    }
+
+    fn workflow(&self, name: &str) -> PathBuf {
+        self.folder.path().join("workflows").join(format!("{name}.yaml"))
+    }
+
+    fn plugin(&self, name: &str) -> PathBuf {
+        self.folder.path().join("plugins").join(format!("{name}.wasm"))
+    }
+
+    /// Waits for a generation of which `wanted` is true.
+    async fn until(&self, wanted: impl Fn(&Generation) -> bool) -> Arc<Generation> {
+        let mut generations = self.catalogs.subscribe();
+        let found = tokio::time::timeout(PATIENCE, generations.wait_for(|generation| wanted(generation)));
+        let found = found.await.map(|found| Arc::clone(&found.expect("the keeper works")));
+        found.unwrap_or_else(|_| panic!("it never came; now: {:?}", self.catalogs.current().workflows))
+    }
+}
+
+fn options(folder: &Path) -> Options {
+    let clock = || WallTime(1);
+    Options {
+        workflows: folder.join("workflows"),
+        plugins: folder.join("plugins"),
+        host: host(),
+        clock,
+        told: Arc::new(|_| {}),
+    }
+}
+
+/// A workflow that says so many seconds.
+fn text(name: &str, seconds: u32) -> String {
+    format!("kind: workflow/v1\nname: {name}\nsteps:\n  - uses: sleep\n    with: {{ duration: {seconds}s }}\n")
+}
+
+fn digest(generation: &Generation, name: &str) -> Option<String> {
+    generation.workflows.live(name).map(|live| live.digest.clone())
+}
+
+fn sha256(text: &str) -> String {
+    use sha2::Digest as _;
+    packhorse_core::hex::encode(&sha2::Sha256::digest(text))
+}
+
+fn is(name: &str, seconds: u32) -> impl Fn(&Generation) -> bool {
+    let (name, wanted) = (name.to_owned(), sha256(&text(name, seconds)));
+    move |generation| digest(generation, &name).as_ref() == Some(&wanted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_added_changed_broken_mended_and_removed() {
+    let folders = Folders::new().await;
+    let file = folders.workflow("a");
+    std::fs::write(&file, text("a", 1)).unwrap();
+    folders.until(is("a", 1)).await;
+    std::fs::write(&file, text("a", 2)).unwrap();
+    folders.until(is("a", 2)).await;
+    std::fs::write(&file, "kind: workflow/v1\nname: a\nsteps: [{ uses: nothing }]\n").unwrap();
+    let stale = folders.until(|generation| generation.workflows.refused() == 1).await;
+    assert!(is("a", 2)(&stale) && stale.workflows.entry("a").unwrap().is_stale(), "the last good one stays");
+    let failure = &stale.workflows.entry("a").unwrap().refused.as_ref().unwrap().failure;
+    assert!(failure.code == "PH2001" && failure.message.contains("a.yaml:3"), "{failure:?}");
+    std::fs::write(&file, text("a", 3)).unwrap();
+    assert_eq!(folders.until(is("a", 3)).await.workflows.refused(), 0);
+    std::fs::remove_file(&file).unwrap();
+    folders.until(|generation| generation.workflows.live("a").is_none()).await;
+    std::fs::write(&file, text("a", 3)).unwrap();
+    folders.until(is("a", 3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_byte_by_byte_is_never_half_loaded() {
+    let folders = Folders::new().await;
+    let file = folders.workflow("a");
+    std::fs::write(&file, text("a", 1)).unwrap();
+    folders.until(is("a", 1)).await;
+    let mut generations = folders.catalogs.subscribe();
+    let watcher = tokio::spawn(async move {
+        let mut digests = Vec::new();
+        while generations.changed().await.is_ok() {
+            digests.extend(digest(&generations.borrow_and_update(), "a"));
+        }
+        digests
+    });
+    let (path, whole) = (file.clone(), text("a", 2));
+    let writing = tokio::task::spawn_blocking(move || {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(path).unwrap();
+        for byte in whole.bytes() {
+            file.write_all(&[byte]).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    writing.await.unwrap();
+    folders.until(is("a", 2)).await;
+    drop(folders);
+    let digests = watcher.await.unwrap();
+    assert!(
+        digests.iter().all(|digest| *digest == sha256(&text("a", 1)) || *digest == sha256(&text("a", 2))),
+        "{digests:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renames_over_swapped_links_and_replaced_folders_are_seen() {
+    let folders = Folders::new().await;
+    let (file, beside) = (folders.workflow("a"), folders.folder.path().join("beside"));
+    for round in 1..=20 {
+        std::fs::write(&beside, text("a", round)).unwrap();
+        std::fs::rename(&beside, &file).unwrap();
+        folders.until(is("a", round)).await;
+    }
+    // As Kubernetes does it: files are links into a folder that is a link.
+    let home = folders.folder.path().join("workflows");
+    std::fs::remove_file(&file).unwrap();
+    let data = |round: u32| home.join(format!("..2026_{round}"));
+    for round in 21..=30 {
+        std::fs::create_dir(data(round)).unwrap();
+        std::fs::write(data(round).join("a.yaml"), text("a", round)).unwrap();
+        std::os::unix::fs::symlink(data(round), home.join("..data_tmp")).unwrap();
+        std::fs::rename(home.join("..data_tmp"), home.join("..data")).unwrap();
+        if round == 21 {
+            std::os::unix::fs::symlink("..data/a.yaml", &file).unwrap();
+        }
+        folders.until(is("a", round)).await;
+    }
+    // The whole folder is another one.
+    let other = folders.folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("a.yaml"), text("a", 31)).unwrap();
+    std::fs::rename(&home, folders.folder.path().join("old")).unwrap();
+    std::fs::rename(&other, &home).unwrap();
+    folders.until(is("a", 31)).await;
+    std::fs::write(&file, text("a", 32)).unwrap();
+    folders.until(is("a", 32)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_folder_changes_nothing_until_it_is_back() {
+    let folders = Folders::new().await;
+    std::fs::write(folders.workflow("a"), text("a", 1)).unwrap();
+    folders.until(is("a", 1)).await;
+    let home = folders.folder.path().join("workflows");
+    std::fs::rename(&home, folders.folder.path().join("away")).unwrap();
+    let reload = folders.catalogs.reload().await.unwrap();
+    assert!(reload.changes.is_empty() && is("a", 1)(&reload.generation), "{:?}", reload.changes);
+    std::fs::create_dir(&home).unwrap();
+    folders.until(|generation| generation.workflows.live("a").is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_tells_what_it_found() {
+    let folders = Folders::new().await;
+    std::fs::write(folders.workflow("good"), text("good", 1)).unwrap();
+    std::fs::write(folders.workflow("other"), text("good", 1)).unwrap();
+    std::fs::write(folders.workflow("empty"), "").unwrap();
+    std::fs::write(folders.plugin("junk"), "junk").unwrap();
+    folders.catalogs.reload().await.unwrap();
+    let generation = folders.catalogs.current();
+    let refused = |name: &str| generation.workflows.entry(name).unwrap().refused.as_ref().unwrap().failure.code.clone();
+    assert!(is("good", 1)(&generation));
+    assert_eq!((refused("other").as_str(), refused("empty").as_str()), ("PH2010", "PH2001"));
+    let junk = generation.plugins.entry("junk").unwrap();
+    assert_eq!(junk.refused.as_ref().unwrap().failure.code, "PH6006");
+    let again = folders.catalogs.reload().await.unwrap();
+    assert!(again.changes.is_empty(), "told once per content: {:?}", again.changes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_waits_for_its_codec_and_a_plugin_is_swapped() {
+    let folders = Folders::new().await;
+    let text = "kind: workflow/v1\nname: a\ninputs:\n  device: { type: string }\ncodec: acme-tlv@0\nsteps:\n  - uses: log\n    with: { message: hello }\n";
+    std::fs::write(folders.workflow("a"), text.replace("@0", "")).unwrap();
+    folders.until(|generation| generation.workflows.live("a").is_some()).await;
+    std::fs::write(folders.workflow("a"), text.replace("acme-tlv@0", "mine")).unwrap();
+    let stale = folders.until(|generation| generation.workflows.refused() == 1).await;
+    assert_eq!(stale.workflows.entry("a").unwrap().refused.as_ref().unwrap().failure.code, "PH6006");
+    let bytes = host().load_embedded("acme-tlv").unwrap().bytes();
+    std::fs::write(folders.plugin("mine"), &bytes).unwrap();
+    // It calls itself acme-tlv: not what its name says.
+    let named = folders.until(|generation| generation.plugins.entry("mine").is_some()).await;
+    assert!(named.plugins.entry("mine").unwrap().refused.is_some());
+    std::fs::remove_file(folders.plugin("mine")).unwrap();
+    std::fs::write(folders.plugin("acme-tlv"), &bytes).unwrap();
+    // The bytes are those of the embedded one: nothing changes, and the file is what counts from here on.
+    folders.catalogs.reload().await.unwrap();
+    assert_eq!(folders.catalogs.current().codec("acme-tlv").unwrap().name(), "acme-tlv");
+    std::fs::write(folders.workflow("a"), text.replace("@0", "")).unwrap();
+    folders.until(|generation| generation.workflows.refused() == 0).await;
+    // Bad bytes leave the last good plugin; removing the file brings the embedded one back.
+    std::fs::write(folders.plugin("acme-tlv"), &bytes[..bytes.len() / 2]).unwrap();
+    let stale = folders.until(|generation| generation.plugins.refused() == 1).await;
+    assert!(stale.codec("acme-tlv").is_ok() && stale.workflows.refused() == 0);
+    std::fs::remove_file(folders.plugin("acme-tlv")).unwrap();
+    folders
+        .until(|generation| generation.plugins.refused() == 0 && generation.plugins.live("acme-tlv").is_some())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_saves_are_each_followed_and_none_is_wrong() {
+    let folders = Folders::new().await;
+    let full = std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1");
+    let rounds = if full { 1_000 } else { 300 };
+    let mut took = Vec::new();
+    for round in 1..=rounds {
+        let begun = Instant::now();
+        std::fs::write(folders.workflow("a"), text("a", round)).unwrap();
+        folders.until(is("a", round)).await;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    let at = |share: usize| took[(took.len() * share / 1_000).min(took.len() - 1)];
+    println!("{rounds} saves to live: p50 {:?}, p99 {:?}, slowest {:?}", at(500), at(990), at(1_000));
+}

@@ -1,0 +1,51 @@
+//! Arguments of `serve`, and of what only a daemon can be asked.
+
+use super::{RunRef, ServiceArgs};
+use clap::Args;
+use std::path::PathBuf;
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(in super::super) struct ServeArgs {
+    /// Ends with an error where a workflow or plugin cannot be loaded at the start; otherwise the others are served.
+    #[arg(long)]
+    pub strict: bool,
+    /// Where the HTTP API listens; port 0 takes a free one. Without tokens in packhorse.yaml only loopback is served.
+    /// 127.0.0.1:8440 where nothing is said.
+    #[arg(long, env = "PACKHORSE_LISTEN", value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+}
+
+/// `token`.
+#[derive(Debug, Args)]
+pub(in super::super) struct TokenArgs {
+    /// Who will have it.
+    pub name: String,
+    /// What it allows, once for each: runs:read, runs:start, runs:control, definitions:read, definitions:reload, metrics:read.
+    /// Everything where nothing is said.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// How long it is good, such as 90d; for ever where nothing is said.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
+}
+
+/// The data folder alone.
+#[derive(Debug, Args)]
+pub(in super::super) struct DataArgs {
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(in super::super) struct LogsArgs {
+    #[command(flatten)]
+    pub run: RunRef,
+    /// Goes on until the run has ended.
+    #[arg(short, long)]
+    pub follow: bool,
+}

@@ -1,0 +1,74 @@
+//! What handlers ask of the process.
+
+use super::access::Access;
+use super::metrics::Metrics;
+use crate::catalog::Catalogs;
+use crate::engine::EngineHandle;
+use crate::serve::control::Start;
+use packhorse_core::failure::Failure;
+use packhorse_core::run::RunId;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future that owns what it needs.
+pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A request that must come to one run however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// As the client named it.
+    pub key: String,
+    /// SHA-256 of what it asked for, in hex: the same key with another request is an error.
+    pub request: String,
+}
+
+/// What a start came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// Whether it was started by an earlier request with the same key.
+    pub replayed: bool,
+}
+
+/// Whether the process can do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// The journal can be written.
+    pub journal: bool,
+    /// The broker is connected.
+    pub broker: bool,
+}
+
+/// The process behind the API.
+pub trait Runner: Send + Sync + 'static {
+    /// Its runs.
+    fn engine(&self) -> &EngineHandle;
+
+    /// Its workflows and plugins.
+    fn catalogs(&self) -> &Catalogs;
+
+    /// Starts a run of what counts now. Local files are refused: who asks over the network must not have the daemon read its disk.
+    fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>>;
+
+    /// Whether it can do its work.
+    fn ready(&self) -> Readiness;
+}
+
+/// What every handler is given.
+#[derive(Clone)]
+pub struct Api {
+    /// The process.
+    pub runner: Arc<dyn Runner>,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Api").field("access", &self.access).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! The OpenAPI document, made of the same handlers that answer.
+
+use super::api::Api;
+use super::{definitions, events, runs, system};
+use axum::Router;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Packhorse",
+    description = "Runs of transfer workflows: start, watch and steer them. Errors are problems (RFC 9457) with stable codes.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Head;
+
+fn parts() -> (Router<Api>, OpenApi) {
+    let head = Head::openapi();
+    OpenApiRouter::with_openapi(head)
+        .routes(routes!(runs::start, runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::journal))
+        .routes(routes!(events::events))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::retry))
+        .routes(routes!(definitions::workflows))
+        .routes(routes!(definitions::workflow))
+        .routes(routes!(definitions::plugins))
+        .routes(routes!(definitions::plugin))
+        .routes(routes!(definitions::reload))
+        .routes(routes!(system::health))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::metrics))
+        .routes(routes!(system::openapi))
+        .split_for_parts()
+}
+
+/// All routes.
+pub(super) fn router() -> Router<Api> {
+    parts().0
+}
+
+/// What the routes take and give.
+pub fn document() -> OpenApi {
+    let mut document = parts().1;
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_with(Default::default).add_security_scheme("bearer", bearer);
+    document
+}

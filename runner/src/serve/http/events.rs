@@ -1,0 +1,133 @@
+//! A run's journal as server-sent events: each record under its number, so that a client goes on after the last one it had.
+
+use super::access::Scope;
+use super::api::Api;
+use super::problem::Problem;
+use super::runs::numbered;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use packhorse_core::run::RunId;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Streams at once.
+const STREAMS: usize = 1_000;
+/// Between looks at a run that nobody works on.
+const ASK: Duration = Duration::from_secs(1);
+/// Between signs of life of a quiet stream.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Counts streams that are open.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the streams that may be open; its place is free again when it is dropped.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let taken =
+            OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
+        taken.ok().map(|_| Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream under way.
+struct Following {
+    api: Api,
+    run: RunId,
+    next: u64,
+    ready: VecDeque<Value>,
+    over: bool,
+    _place: Arc<Place>,
+}
+
+/// A run's journal as it grows, to its end. `Last-Event-ID` goes on after that record.
+#[utoipa::path(get, path = "/v1/runs/{run}/events", tag = "runs",
+    params(("run" = String, Path, description = "Its id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Number of the last record that is known")),
+    responses((status = 200, description = "Server-sent events: id is the record's number, event its kind, data the record",
+        body = String, content_type = "text/event-stream"), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn events(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+) -> Result<Response, Problem> {
+    api.access.check(&headers, Scope::RunsRead)?;
+    let run: RunId = run.parse().map_err(|_| Problem::missing("run", &run))?;
+    let next = after(&headers)?;
+    let place = Place::take();
+    let full = || Problem::new(StatusCode::TOO_MANY_REQUESTS, "PH8406", "too many event streams are open");
+    let place = place.ok_or_else(full)?;
+    let ready = VecDeque::from(numbered(&api, &run, next).await?);
+    let following = Following { api, run, next, ready, over: false, _place: Arc::new(place) };
+    Ok(Sse::new(told(following)).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+fn after(headers: &HeaderMap) -> Result<u64, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let number = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    let bad = || Problem::new(StatusCode::BAD_REQUEST, "PH8402", "Last-Event-ID is no record's number");
+    number.map(|number| number.saturating_add(1)).ok_or_else(bad)
+}
+
+/// One event after another, ending after the run's last record.
+fn told(following: Following) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    stream::unfold(following, |mut following| async move {
+        let event = following.event().await?;
+        Some((Ok(event), following))
+    })
+}
+
+impl Following {
+    /// The next event; `None` when the run's last record was told, or its journal cannot be read any more.
+    async fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(record) = self.ready.pop_front() {
+                self.next += 1;
+                self.over = record["fact"] == "finished";
+                return Some(event(&record));
+            }
+            if self.over {
+                return None;
+            }
+            self.moved().await;
+            let records = numbered(&self.api, &self.run, self.next).await;
+            self.ready = records.ok()?.into();
+        }
+    }
+
+    /// Waits until the run may have more records.
+    async fn moved(&self) {
+        let watched = self.api.runner.engine().subscribe(&self.run).await;
+        let changed = async {
+            match watched {
+                Ok(mut views) => drop(views.changed().await),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        // Who cancels or takes up a run elsewhere tells nobody here.
+        drop(tokio::time::timeout(ASK, changed).await);
+    }
+}
+
+fn event(record: &Value) -> Event {
+    let kind = record["fact"].as_str().unwrap_or("fact");
+    let event = Event::default().id(record["seq"].to_string()).event(kind);
+    event.data(record.to_string())
+}

@@ -1,0 +1,99 @@
+//! Errors as `application/problem+json` (RFC 9457), with our stable code.
+
+use crate::engine::EngineError;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use packhorse_core::failure::{Class, Failure, chain};
+use serde::Serialize;
+
+/// What went wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(super) struct Problem {
+    /// A URI that names the kind of problem by its code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in a few words.
+    #[schema(value_type = String)]
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// Stable code: `packhorse explain CODE` tells more.
+    pub code: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// Of this status.
+    pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("https://packhorse.dev/problems/{code}"),
+            title: status.canonical_reason().unwrap_or("Problem"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: code.to_owned(),
+            hint: None,
+        }
+    }
+
+    /// The same with words on what to do.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Nothing of that name.
+    pub(super) fn missing(what: &str, name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "PH8401", format!("there is no {what} {name}"))
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match (failure.code.as_str(), failure.class) {
+            ("PH8003", _) => StatusCode::NOT_FOUND,
+            ("PH8004" | "PH8403", _) => StatusCode::CONFLICT,
+            (_, Class::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
+            (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
+            (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self { hint: failure.hint, ..Self::new(status, &failure.code, failure.message) }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        let (status, code) = match &error {
+            EngineError::Unknown(_) | EngineError::Lost { .. } => (StatusCode::NOT_FOUND, "PH8003"),
+            EngineError::Refused { .. } => (StatusCode::CONFLICT, "PH8004"),
+            EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),
+            EngineError::Store(_) | EngineError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "PH7002"),
+        };
+        Self::new(status, code, chain(&error))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,364 @@
+//! Routes of runs: start, list, show, journal, cancel, pause, resume, retry.
+
+use super::access::Scope;
+use super::api::{Api, Once};
+use super::problem::Problem;
+use crate::engine::{EngineError, LiveView};
+use crate::serve::control::Start;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use packhorse_core::hex;
+use packhorse_core::run::{RunId, RunStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
+/// Most items of one page.
+const PAGE: usize = 200;
+/// Items of a page where nothing is said.
+const FEW: usize = 50;
+/// Longest idempotency key.
+const KEY: usize = 255;
+
+/// What is to be run.
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StartRun {
+    /// Name of a workflow that is loaded.
+    #[schema(max_length = 128)]
+    workflow: String,
+    /// Its inputs. A `file` is `fastdfs:ID`, `md5:HEX` or `sha256:HEX`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    inputs: Map<String, Value>,
+    /// Another codec than the workflow names, by name.
+    #[serde(default)]
+    codec: Option<String>,
+    /// Variables for the codec.
+    #[serde(default)]
+    vars: BTreeMap<String, String>,
+}
+
+/// A run as it is now: the object that `packhorse show RUN -o json` prints.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct RunView(LiveView);
+
+impl utoipa::PartialSchema for RunView {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        ObjectBuilder::new()
+            .description(Some("A run as it is now: the object that `packhorse show RUN -o json` prints."))
+            .property("run", text())
+            .property("workflow", text())
+            .property("status", text().enum_values(Some(STATUSES)))
+            .required("run")
+            .required("workflow")
+            .required("status")
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for RunView {}
+
+/// Every status that a run can have.
+const STATUSES: [&str; 10] = [
+    "queued",
+    "running",
+    "waiting",
+    "paused",
+    "cancelling",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "timed_out",
+    "superseded",
+];
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct RunPage {
+    /// The runs.
+    items: Vec<RunView>,
+    /// Where the next page begins; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Records of a run's journal.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct RecordPage {
+    /// The records, each with its number `seq`.
+    #[schema(value_type = Vec<Object>)]
+    items: Vec<Value>,
+    /// Number of the record after them.
+    next: u64,
+}
+
+/// Which runs.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// At most so many, 200 at the most.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u16>,
+    /// Of an earlier page.
+    cursor: Option<String>,
+    /// Only of these statuses, with commas between them.
+    status: Option<String>,
+    /// Only of this workflow.
+    workflow: Option<String>,
+}
+
+/// Which records.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct From {
+    /// From this number on; the first record is 0.
+    #[serde(default)]
+    from: u64,
+}
+
+/// Why something is asked.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    /// For the journal.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+fn run_id(text: &str) -> Result<RunId, Problem> {
+    text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "PH8003", format!("there is no run {text}")))
+}
+
+/// A body of JSON, judged by us so that every error is a problem; an empty one is `{}`.
+pub(super) fn body<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "PH8402", format!("the body is not what is expected: {error}"))
+    })
+}
+
+/// Starts a run. With `Idempotency-Key`, the same request again gives the same run.
+#[utoipa::path(post, path = "/v1/runs", tag = "runs", request_body = StartRun,
+    params(("Idempotency-Key" = Option<String>, Header, description = "One run for all requests with this key")),
+    responses(
+        (status = 201, description = "Started", body = RunView),
+        (status = 200, description = "Started by an earlier request with this key", body = RunView),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, description = "A request with this key is under way, or nobody works on its run", body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> Result<Response, Problem> {
+    api.access.check(&headers, Scope::RunsStart)?;
+    let wanted: StartRun = body(&bytes)?;
+    let once = once(&headers, &wanted)?;
+    let inputs = wanted.inputs.into_iter().map(|(name, value)| (name, text(value))).collect();
+    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars };
+    let started = api.runner.start(start, once).await?;
+    if !started.replayed {
+        api.metrics.started("http");
+    }
+    let view = api.runner.engine().view(&started.run).await?;
+    let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = (status, Json(RunView(view))).into_response();
+    if started.replayed {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+    }
+    if let Ok(place) = HeaderValue::from_str(&format!("/v1/runs/{}", started.run)) {
+        response.headers_mut().insert(axum::http::header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+fn once(headers: &HeaderMap, wanted: &StartRun) -> Result<Option<Once>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let bad =
+        || Problem::new(StatusCode::BAD_REQUEST, "PH8402", "Idempotency-Key is 1 to 255 visible ASCII characters");
+    let key = value.to_str().map_err(|_| bad())?;
+    if key.is_empty() || key.len() > KEY {
+        return Err(bad());
+    }
+    let request = serde_json::to_vec(wanted).unwrap_or_default();
+    Ok(Some(Once { key: key.to_owned(), request: hex::encode(&Sha256::digest(request)) }))
+}
+
+/// Inputs as the command line has them.
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// Lists runs, newest first.
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", params(Which),
+    responses((status = 200, body = RunPage), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<RunPage>, Problem> {
+    api.access.check(&headers, Scope::RunsRead)?;
+    let Query(which) = query.map_err(|error| bad_query(&error.body_text()))?;
+    let statuses = which.status.as_deref().map(statuses).transpose()?;
+    let limit = which.limit.map_or(FEW, usize::from);
+    if !(1..=PAGE).contains(&limit) {
+        return Err(bad_query("limit is from 1 to 200"));
+    }
+    let mut cursor =
+        which.cursor.as_deref().map(|text| text.parse::<RunId>().map_err(|_| bad_query("cursor is of no page")));
+    let mut cursor = cursor.take().transpose()?;
+    let mut items = Vec::new();
+    // Filters may leave most of a page out; what was looked at bounds the work of a request.
+    for _ in 0..10 {
+        let (views, next) = api.runner.engine().page(cursor.as_ref(), PAGE).await?;
+        for view in views {
+            cursor = Some(view.view.run.clone());
+            let wanted = statuses.as_ref().is_none_or(|statuses| statuses.contains(&view.view.status))
+                && which.workflow.as_ref().is_none_or(|workflow| *workflow == view.view.workflow);
+            if wanted {
+                items.push(RunView(view));
+            }
+            if items.len() == limit {
+                return Ok(Json(RunPage { items, next_cursor: cursor.map(|run| run.to_string()) }));
+            }
+        }
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(Json(RunPage { items, next_cursor: cursor.map(|run| run.to_string()) }))
+}
+
+fn bad_query(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "PH8402", format!("the query is not what is expected: {why}"))
+}
+
+fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
+    let one = |word: &str| {
+        serde_json::from_value(Value::String(word.to_owned())).map_err(|_| bad_query(&format!("`{word}` is no status")))
+    };
+    text.split(',').map(one).collect()
+}
+
+/// Shows a run.
+#[utoipa::path(get, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    responses((status = 200, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    api.access.check(&headers, Scope::RunsRead)?;
+    Ok(Json(RunView(api.runner.engine().view(&run_id(&run)?).await?)))
+}
+
+/// Records of a run's journal, 1000 at the most.
+#[utoipa::path(get, path = "/v1/runs/{run}/journal", tag = "runs", params(("run" = String, Path, description = "Its id"), From),
+    responses((status = 200, body = RecordPage), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn journal(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+    query: Result<Query<From>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<RecordPage>, Problem> {
+    api.access.check(&headers, Scope::RunsRead)?;
+    let Query(From { from }) = query.map_err(|error| bad_query(&error.body_text()))?;
+    let items = numbered(&api, &run_id(&run)?, from).await?;
+    let next = from.saturating_add(items.len() as u64);
+    Ok(Json(RecordPage { items, next }))
+}
+
+/// Records as JSON, each with its number.
+pub(super) async fn numbered(api: &Api, run: &RunId, from: u64) -> Result<Vec<Value>, EngineError> {
+    let records = api.runner.engine().records(run, from, 1000).await?;
+    let with = |(number, record)| {
+        let mut value = serde_json::to_value(record).unwrap_or_default();
+        value["seq"] = Value::from(number);
+        value
+    };
+    Ok((from..).zip(records.iter()).map(with).collect())
+}
+
+/// Cancels a run: it ends at a packet boundary.
+#[utoipa::path(post, path = "/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    request_body(content = Option<Because>),
+    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    api.access.check(&headers, Scope::RunsControl)?;
+    let because: Because = body(&bytes)?;
+    let run = run_id(&run)?;
+    api.runner.engine().cancel(&run, because.reason).await?;
+    accepted(&api, &run).await
+}
+
+/// Pauses a run at the next packet boundary.
+#[utoipa::path(post, path = "/v1/runs/{run}/pause", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn pause(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    api.access.check(&headers, Scope::RunsControl)?;
+    let run = run_id(&run)?;
+    api.runner.engine().pause(&run).await?;
+    accepted(&api, &run).await
+}
+
+/// Goes on with a paused run.
+#[utoipa::path(post, path = "/v1/runs/{run}/resume", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn resume(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    api.access.check(&headers, Scope::RunsControl)?;
+    let run = run_id(&run)?;
+    api.runner.engine().resume(&run).await?;
+    accepted(&api, &run).await
+}
+
+/// Continues a failed run at the failed step.
+#[utoipa::path(post, path = "/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn retry(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    api.access.check(&headers, Scope::RunsControl)?;
+    let run = run_id(&run)?;
+    api.runner.engine().retry(&run).await?;
+    accepted(&api, &run).await
+}
+
+async fn accepted(api: &Api, run: &RunId) -> Result<(StatusCode, Json<RunView>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(RunView(api.runner.engine().view(run).await?))))
+}

@@ -1,0 +1,139 @@
+//! Connections and their limits: so many at once, headers within a time, bodies within a size and a time.
+
+use super::api::Api;
+use super::document::router;
+use super::problem::Problem;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+/// Connections at once; more wait until one ends.
+const CONNECTIONS: usize = 1_024;
+/// How long a connection may take for a request's head, and be idle between requests.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long an answer may take to begin.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Longest body of a request in bytes.
+const BODY: usize = 256 * 1024;
+/// Header fields of a request.
+const HEADERS: usize = 64;
+/// How long requests under way have when the process stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The listening server.
+#[derive(Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    task: JoinHandle<()>,
+}
+
+impl Http {
+    /// Listens and answers.
+    ///
+    /// # Errors
+    ///
+    /// Where the address cannot be listened on.
+    pub async fn start(addr: SocketAddr, api: Api) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let (stop, stopping) = watch::channel(false);
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let task = tokio::spawn(accept(listener, app(api), Arc::clone(&places), stopping));
+        Ok(Self { addr, stop, places, task })
+    }
+
+    /// Takes no more requests, and lets those under way end within a limit.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let all = self.places.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
+        drop(tokio::time::timeout(GRACE, all).await);
+        self.task.abort();
+    }
+}
+
+fn app(api: Api) -> Router {
+    router()
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "PH8401", "there is no such path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "PH8401", "this path does not know that method")
+        })
+        .layer(middleware::from_fn(within))
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(api)
+}
+
+/// Every answer begins within a time, and errors that are not ours become problems.
+async fn within(request: Request, next: Next) -> Response {
+    let Ok(response) = tokio::time::timeout(ANSWER, next.run(request)).await else {
+        return Problem::new(StatusCode::GATEWAY_TIMEOUT, "PH8407", "the answer took too long").into_response();
+    };
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let words = format!("the body has more than {BODY} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PH8402", words).into_response()
+        }
+        StatusCode::BAD_REQUEST if !is_problem(&response) => {
+            Problem::new(StatusCode::BAD_REQUEST, "PH8402", "the request cannot be read").into_response()
+        }
+        _ => response,
+    }
+}
+
+fn is_problem(response: &Response) -> bool {
+    let kind = response.headers().get(axum::http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+}
+
+async fn accept(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = async { drop(stopping.wait_for(|stop| *stop).await) } => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (app, stopping) = (app.clone(), stopping.clone());
+                tokio::spawn(async move {
+                    serve(stream, app, stopping).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, app: Router, mut stopping: watch::Receiver<bool>) {
+    drop(stream.set_nodelay(true));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(HEADERS).half_close(false);
+    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    tokio::pin!(connection);
+    let stopped = async { drop(stopping.wait_for(|stop| *stop).await) };
+    tokio::select! {
+        // How a client leaves is its own affair.
+        _ = connection.as_mut() => return,
+        () = stopped => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(tokio::time::timeout(GRACE, connection).await);
+}

@@ -1,0 +1,12 @@
+//! The daemon as a process: files are edited under it, it is killed and started again, and runs go on as they began.
+//!
+//! * `daemon`: a daemon with folders of its own, and how it is asked
+//! * `edits`: files that are saved, broken and swapped while runs are under way
+//! * `deaths`: `kill -9` with runs of every kind
+//! * `http`: the control API; `client`: how it is asked
+
+mod client;
+mod daemon;
+mod deaths;
+mod edits;
+mod http;
