@@ -26,6 +26,13 @@ impl Functions {
         }
     }
 
+    /// Of which version.
+    pub(crate) const fn contract(&self) -> Contract {
+        match self {
+            Self::V1(_) => Contract::V1,
+        }
+    }
+
     pub(crate) const fn has_device(&self) -> bool {
         match self {
             Self::V1(it) => it.has_device(),

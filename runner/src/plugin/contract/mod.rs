@@ -31,7 +31,8 @@ pub(crate) enum Contract {
 impl Contract {
     pub(crate) const ALL: [Self; 1] = [Self::V1];
 
-    const fn version(self) -> &'static str {
+    /// As it stands in the names of imports and exports.
+    pub(crate) const fn version(self) -> &'static str {
         match self {
             Self::V1 => v1::VERSION,
         }
