@@ -16,7 +16,19 @@ fn opening(driver: Driver, bytes: &[u8]) -> Opening {
     let file = FileInfo { name: "file".to_owned(), size: Some(bytes.len() as u64), digests: vec![md5], meta };
     let direction = driver.direction();
     let (device, vars) = ("dev-1".to_owned(), vec![]);
-    Opening { direction, driver, device, file, packet_size: 1024, epoch: 1, done: vec![], vars, saved: vec![] }
+    Opening {
+        direction,
+        driver,
+        device,
+        file,
+        packet_size: 1024,
+        epoch: 1,
+        attempt: 1,
+        started_at: 0,
+        done: vec![],
+        vars,
+        saved: vec![],
+    }
 }
 
 fn codecs(criterion: &mut Criterion) {

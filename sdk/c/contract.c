@@ -1124,10 +1124,14 @@ void ph_event_free(ph_event_t *ptr) {
       break;
     }
     case 11: {
-      ph_text_free(&ptr->val.cancel);
+      ph_outcome_free(&ptr->val.retrying);
       break;
     }
     case 12: {
+      ph_text_free(&ptr->val.cancel);
+      break;
+    }
+    case 13: {
       break;
     }
   }

@@ -164,6 +164,12 @@ typedef struct ph_transfer_t {
   // `b` when `a - b`, taken as a signed number of 32 bits, is above 0. Never 0.
   // The same again when the host has only dropped an idle instance and opens it anew; `saved` is exact then.
   uint32_t   epoch;
+  // Which attempt of the workflow's step this is, from 1 on. A transfer that goes on after a restart of the host is the same
+  // attempt (under a greater `epoch`); one that failed or ran out of time is followed by the next, with `saved` of the one before.
+  uint32_t   attempt;
+  // When this session began: UTC in whole seconds since 1970, by the host's clock, which may be set back. For dates on the wire and
+  // nothing else; order comes from `epoch`. 0 = not told: at a device's end, and where runs must repeat exactly.
+  uint64_t   started_at;
   // What the device already holds (push) or we already hold (pull), merged and sorted. Empty on a first start.
   ph_list_span_t   done;
   ph_pairs_t   vars;
@@ -271,6 +277,7 @@ typedef struct ph_event_t {
     ph_progress_t     progress;
     ph_finish_t     finish;
     ph_outcome_t     outcome;
+    ph_outcome_t     retrying;
     ph_text_t     cancel;
     uint32_t     pause;
   } val;
@@ -295,11 +302,15 @@ typedef struct ph_event_t {
 #define PH_EVENT_PROGRESS 8
 // Says that it has sent or received everything.
 #define PH_EVENT_FINISH 9
-// How it ended on the device.
+// How it ended on the device, which does nothing more by itself: it ends the attempt.
 #define PH_EVENT_OUTCOME 10
-#define PH_EVENT_CANCEL 11
+// A try of the device's own failed as told, and it begins the next one by itself: the session goes on. In a push what it had counts
+// for nothing from here on; in a pull what came before stays. It is a sign of life, and gives no more time than there was: the
+// workflow's time-out goes on. The fourth of one attempt ends it as `outcome` would. Never with `good`, and not twice for one try.
+#define PH_EVENT_RETRYING 11
+#define PH_EVENT_CANCEL 12
 // Asks for silence, for so many milliseconds; 0 = until it speaks again.
-#define PH_EVENT_PAUSE 12
+#define PH_EVENT_PAUSE 13
 
 typedef struct ph_offer_t {
   ph_tag_t   tag;
@@ -383,7 +394,8 @@ typedef struct ph_fault_t {
 #define PH_FAULT_MALFORMED 1
 // This protocol has no words for that command (cancel, query, pause, ...). The host goes on without it.
 #define PH_FAULT_UNSUPPORTED 2
-// The transfer cannot go on.
+// The transfer cannot go on: the attempt ends, as permanent, once everything that this call gave is carried out. So a codec may
+// give the device its last word in the same breath.
 #define PH_FAULT_FATAL 3
 
 // ---- what a call gives back -------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ void ph_send(ph_out *out, uint16_t route, ph_list_u8_t payload) {
   *(ph_outgoing_t *)push(&out->messages, sizeof message) = message;
 }
 
-// What was put out for an item that failed goes back.
+// What was put out for an item that failed goes back, but with a fatal fault: that may be the last word to the device.
 static void cut(ph_out *out, size_t events, size_t commands, size_t messages) {
   while (out->events.count > events) ph_event_free(&((ph_event_t *)out->events.items)[--out->events.count]);
   while (out->commands.count > commands) ph_command_free(&((ph_command_t *)out->commands.items)[--out->commands.count]);
@@ -77,7 +77,7 @@ static list each(const void *items, size_t size, size_t count, translate one, ph
     said[0] = 0;
     ph_result result = one((const uint8_t *)items + index * size, out);
     if (result != PH_OK) {
-      cut(out, events, commands, messages);
+      if (result != PH_FATAL) cut(out, events, commands, messages);
       fault(&faults, (uint16_t)index, result);
     }
   }

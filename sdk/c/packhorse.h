@@ -12,7 +12,7 @@
 
 // ---- what a vendor writes -------------------------------------------------------------------------------------------
 
-// What came of one message or command. Anything but PH_OK takes back what was put out for it.
+// What came of one message or command. Anything but PH_OK and PH_FATAL takes back what was put out for it.
 typedef enum {
   PH_OK,
   // Well formed, and for someone else: another file, another session, our own echo.

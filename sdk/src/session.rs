@@ -5,7 +5,7 @@ use crate::types::{Command, Description, Event, Fault, Incoming, More, Outgoing,
 /// The runner's end of a protocol. One value serves one transfer; the host makes a new one for the next.
 ///
 /// A method that fails takes back what it had already put into `out` for this message, so a message is translated wholly or
-/// not at all.
+/// not at all. With [`Fault::Fatal`] nothing is taken back: the device may be given a last word.
 pub trait Platform: Sized + 'static {
     /// What the codec is. Constant: it is asked once, before any transfer.
     fn describe() -> Description;

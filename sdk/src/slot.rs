@@ -151,8 +151,10 @@ fn decode_each<T>(
         let (items, replies) = (out.items.len(), out.replies.messages.len());
         out.replies.cause = index;
         if let Err(fault) = decode(message, out) {
-            out.items.truncate(items);
-            out.replies.messages.truncate(replies);
+            if !matches!(fault, Fault::Fatal(_)) {
+                out.items.truncate(items);
+                out.replies.messages.truncate(replies);
+            }
             faults.push(Faulted { index, fault });
         }
     }
@@ -169,7 +171,9 @@ fn encode_each<T>(
         let messages = out.messages.len();
         out.cause = index;
         if let Err(fault) = encode(item, out) {
-            out.messages.truncate(messages);
+            if !matches!(fault, Fault::Fatal(_)) {
+                out.messages.truncate(messages);
+            }
             faults.push(Faulted { index, fault });
         }
     }

@@ -263,16 +263,20 @@ fn words(wit: &str) -> String {
 #[test]
 fn a_released_contract_stays_as_it_is() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/wit");
-    let wit = std::fs::read_to_string(folder.join("codec.wit")).expect("the contract is there");
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let wit = read(&folder.join("codec.wit"));
     let version = wit.lines().find_map(|line| line.strip_prefix("package packhorse:codec@")?.strip_suffix(';'));
     let version = version.expect("the contract has a version");
     assert_eq!(version, packhorse::plugin::CONTRACT_VERSION, "the host reads the version that is written");
-    let kept = folder.join(format!("released/{version}.sha256"));
-    let kept = std::fs::read_to_string(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
-    let found = packhorse_core::hex::encode(&sha2::Sha256::digest(words(&wit)));
-    assert_eq!(
-        found,
-        kept.trim(),
-        "plugins speak {version} already: an addition is a new version, with an adapter in the host"
-    );
+    let kept = read(&folder.join(format!("released/{version}.wit")));
+    assert_eq!(words(&wit), words(&kept), "the adapter is made of the released words, the SDKs of codec.wit");
+    let files = std::fs::read_dir(folder.join("released")).expect("the folder is there");
+    let files = files.map(|file| file.expect("it can be listed").path());
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "wit")) {
+        let found = packhorse_core::hex::encode(&sha2::Sha256::digest(words(&read(&path))));
+        let digest = read(&path.with_extension("sha256"));
+        let why = "plugins speak it already: an addition is a new version, with an adapter of its own in the host";
+        assert_eq!(found, digest.trim(), "{}: {why}", path.display());
+    }
 }

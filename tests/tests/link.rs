@@ -91,6 +91,7 @@ impl World {
             plugin: self.plugin.clone(),
             vars: Vec::new(),
             epoch: 1,
+            attempt: 1,
             checkpoint: None,
             control: watched,
             notes,

@@ -118,7 +118,7 @@ impl Device for AcmeDevice {
             Event::Outcome(outcome) => self.small(Kind::DeviceVerdict, out, |frame| write_outcome(&outcome, frame)),
             Event::Cancel(text) => self.small(Kind::DeviceCancel, out, |frame| write_words(&text, frame)),
             Event::Pause(millis) => self.small(Kind::DevicePause, out, |frame| frame.u32_be(millis)),
-            Event::Want(_) => Err(Fault::Unsupported),
+            Event::Want(_) | Event::Retrying(_) => Err(Fault::Unsupported),
         }
     }
 

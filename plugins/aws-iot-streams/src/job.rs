@@ -86,7 +86,7 @@ impl Details {
     }
 }
 
-/// An execution. Times are seconds, by the only clock that a codec has: the epoch of the session.
+/// An execution. Times are Unix seconds, by the only date that a codec has: when its session began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: String,

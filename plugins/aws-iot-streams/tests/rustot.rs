@@ -57,7 +57,7 @@ impl Served {
         let file = File { name: "app.bin".into(), size: Some(size), digests, meta };
         let vars = vars.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let epoch = random.next() as u32;
-        let opening = Transfer { vars, epoch, ..transfer(Driver::DevicePull, file) };
+        let opening = Transfer { vars, epoch, started_at: 1_790_000_000, ..transfer(Driver::DevicePull, file) };
         Self { platform: PlatformEnd::open(opening).expect("everything is known"), size, stream }
     }
 

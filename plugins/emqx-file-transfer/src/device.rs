@@ -58,6 +58,7 @@ impl Device for EmqxDevice {
             | Event::Missing(_)
             | Event::Progress(_)
             | Event::Outcome(_)
+            | Event::Retrying(_)
             | Event::Pause(_) => return Err(Fault::Unsupported),
         }
         Ok(())

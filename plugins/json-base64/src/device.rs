@@ -108,7 +108,9 @@ impl Device for JsonDevice {
             Event::Data(data) => self.data(&data, out),
             Event::Want(want) => self.want(want, out),
             Event::Finish(finish) => self.finish(&finish, out),
-            Event::Hello(_) | Event::AskOffer(_) | Event::Progress(_) | Event::Pause(_) => Err(Fault::Unsupported),
+            Event::Hello(_) | Event::AskOffer(_) | Event::Progress(_) | Event::Retrying(_) | Event::Pause(_) => {
+                Err(Fault::Unsupported)
+            }
         }
     }
 

@@ -51,7 +51,7 @@ impl Device for OtaTopicsDevice {
             Event::Want(_) => self.ask(0, String::new(), out),
             Event::Progress(progress) => return self.progress(&progress, out),
             Event::Finish(finish) => return self.finish(finish, out),
-            Event::Outcome(outcome) => self.outcome(&outcome, out),
+            Event::Outcome(outcome) | Event::Retrying(outcome) => self.outcome(&outcome, out),
             Event::Cancel(text) => self.outcome(&Outcome { verdict: Verdict::Cancelled, text }, out),
             Event::StartUpload(_)
             | Event::Data(_)

@@ -16,12 +16,14 @@ pub struct OtaTopicsPlatform {
     offered: Offered,
     /// What the offer's id was made of.
     epoch: u32,
+    /// The platform's attempt: the next one offers under another id, and counts from 0.
+    attempt: u32,
     attempts: Attempts,
     /// What the device computed of its newest download, where that is right.
     verified: Digests,
     /// What it computed last is another file's.
     wrong: bool,
-    /// It ended: the next session offers under another id and counts from 0.
+    /// It ended: nothing that is still said of this offer counts.
     closed: bool,
 }
 
@@ -34,6 +36,7 @@ impl Platform for OtaTopicsPlatform {
         let mut session = Self {
             offered: Offered::of(&transfer)?,
             epoch: transfer.epoch,
+            attempt: transfer.attempt,
             attempts: Attempts::default(),
             verified: Digests::default(),
             wrong: false,
@@ -86,9 +89,10 @@ impl Platform for OtaTopicsPlatform {
         if self.closed {
             return Vec::new();
         }
-        let mut state = Writer::with_capacity(66);
+        let mut state = Writer::with_capacity(70);
         state.u8(VERSION);
         state.u32_be(self.epoch);
+        state.u32_be(self.attempt);
         self.attempts.save(&mut state);
         state.u8(self.wrong.into());
         self.verified.save(&mut state);
@@ -97,7 +101,7 @@ impl Platform for OtaTopicsPlatform {
 }
 
 /// Of what `save` gives.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl OtaTopicsPlatform {
     fn restore(&mut self, saved: &[u8]) -> Result<(), ReadError> {
@@ -108,12 +112,15 @@ impl OtaTopicsPlatform {
         if state.u8("version")? != VERSION {
             return state.slice("this version", usize::MAX).map(|_| ());
         }
-        self.epoch = state.u32_be("epoch")?;
-        self.offered.id = format!("{:08x}", self.epoch);
-        self.attempts = Attempts::restore(&mut state)?;
-        self.wrong = state.u8("wrong")? == 1;
-        self.verified = Digests::restore(&mut state)?;
-        state.end()
+        let (epoch, attempt) = (state.u32_be("epoch")?, state.u32_be("attempt")?);
+        let attempts = Attempts::restore(&mut state)?;
+        let (wrong, verified) = (state.u8("wrong")? == 1, Digests::restore(&mut state)?);
+        state.end()?;
+        if attempt == self.attempt {
+            self.offered.id = format!("{epoch:08x}");
+            (self.epoch, self.attempts, self.wrong, self.verified) = (epoch, attempts, wrong, verified);
+        }
+        Ok(())
     }
 
     fn offer(&self, offer: &Offer, out: &mut EncodeOut) -> Result<(), Fault> {
@@ -188,19 +195,19 @@ impl OtaTopicsPlatform {
     }
 
     fn failed(&mut self, report: &Report, verdict: Verdict, by_digest: bool, out: &mut DecodeOut<Event>) {
+        let reason = match (report.reason.as_str(), verdict) {
+            ("", Verdict::BadSize) => "size",
+            ("", Verdict::BadDigest) => "digest",
+            ("", _) => "failed",
+            (reason, _) => reason,
+        };
         match self.attempts.failed(report.attempt, by_digest) {
             Next::Again => {
-                let total = Some(self.offered.size);
-                out.push(Event::Progress(Progress { phase: Phase::Offered, done: Some(0), total }));
+                out.push(Event::Retrying(Outcome { verdict, text: Text::new(reason, report.message.clone()) }));
                 out.push(Event::AskOffer(0));
             }
+            Next::Known => out.push(Event::AskOffer(0)),
             Next::GiveUp(count) => {
-                let reason = match (report.reason.as_str(), verdict) {
-                    ("", Verdict::BadSize) => "size",
-                    ("", Verdict::BadDigest) => "digest",
-                    ("", _) => "failed",
-                    (reason, _) => reason,
-                };
                 let colon = if report.message.is_empty() { "" } else { ": " };
                 let words = format!("{count} downloads failed, the last one{colon}{}", report.message);
                 self.end(verdict, Text::new(reason, words), out);

@@ -128,8 +128,9 @@ fn whatever_digest_a_device_computes_only_ours_is_a_success() {
         told.truncate(1 + random.below(2));
         let ours = told.iter().all(|digest| file.digests.contains(digest));
         let heard = pair.to_platform(vec![Event::Finish(Finish { tag: 0, size: Some(SIZE), digests: told })]);
-        let phase = if ours { Phase::Verified } else { Phase::Offered };
-        assert!(matches!(&heard[0], Event::Progress(progress) if progress.phase == phase), "{heard:?}");
+        let verified = matches!(&heard[0], Event::Progress(progress) if progress.phase == Phase::Verified);
+        let failed = matches!(&heard[0], Event::Retrying(outcome) if outcome.verdict == Verdict::BadDigest);
+        assert!(verified == ours && failed != ours, "{heard:?}");
     }
 }
 
@@ -145,8 +146,9 @@ fn verdicts_keep_their_meaning_and_fail_after_three_retries() {
         let pair = Pair::offered(&file);
         for _ in 0..3 {
             let said = [outcome(verdict, code, "why"), outcome(verdict, code, "why")];
-            let again = [progress(Phase::Offered, Some(0), Some(SIZE)), Event::AskOffer(0)];
-            assert_eq!(pair.to_platform(said.to_vec()), [again.clone(), again].concat(), "said twice, it counts once");
+            let again = Event::Retrying(Outcome { verdict, text: Text::new(code, "why") });
+            let heard = pair.to_platform(said.to_vec());
+            assert_eq!(heard, [again, Event::AskOffer(0), Event::AskOffer(0)], "said twice, it counts once");
             assert_eq!(pair.to_device(vec![offer(0, &file), offer(0, &file)]).len(), 2);
         }
         let heard = pair.to_platform(vec![outcome(verdict, code, "why")]);
@@ -238,7 +240,25 @@ fn both_sides_go_on_from_what_they_saved() {
     }
     let heard = again.to_platform(vec![outcome(Verdict::Failed, "", "")]);
     assert_eq!(heard[1..], [outcome(Verdict::Failed, "failed", "4 downloads failed, the last one")]);
-    assert_eq!(again.platform.save(), [0u8; 0], "the next attempt counts anew");
+    assert_eq!(again.platform.save(), [0u8; 0], "it is over");
+}
+
+#[test]
+fn the_next_attempt_offers_anew_whatever_ended_the_one_before() {
+    let file = some_file();
+    let pair = Pair::offered(&file);
+    for _ in 0..3 {
+        pair.to_platform(vec![outcome(Verdict::Failed, "", "")]);
+        pair.to_device(vec![offer(0, &file)]);
+    }
+    let saved = pair.platform.save();
+    let next = Transfer { saved, attempt: 2, ..opening(&file, 99) };
+    let pair = Pair { platform: PlatformEnd::open(next).unwrap(), device: pair.device };
+    let late = pair.to_platform(vec![outcome(Verdict::Failed, "", "")]);
+    assert_eq!(late, [], "it is about the offer of before");
+    pair.to_device(vec![offer(0, &file)]);
+    let heard = pair.to_platform(vec![outcome(Verdict::Failed, "", "")]);
+    assert!(matches!(&heard[..], [Event::Retrying(_), Event::AskOffer(0)]), "{heard:?}");
 }
 
 #[test]

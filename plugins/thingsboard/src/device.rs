@@ -95,7 +95,7 @@ impl Device for ThingsboardDevice {
             Event::Progress(progress) if progress.phase != Phase::Offered => {
                 self.report(State::Working(progress.phase), "", out);
             }
-            Event::Outcome(outcome) => self.outcome(&outcome, out),
+            Event::Outcome(outcome) | Event::Retrying(outcome) => self.outcome(&outcome, out),
             Event::Cancel(text) => self.outcome(&Outcome { verdict: Verdict::Cancelled, text }, out),
             Event::Progress(_)
             | Event::StartUpload(_)
@@ -259,6 +259,10 @@ impl ThingsboardDevice {
         match good {
             true => self.report(State::Updated, "", out),
             false => self.report(State::Failed, failure(outcome), out),
+        }
+        // As Python's client does: it asks for the offer, and the answer begins the next try.
+        if matches!(outcome.verdict, Verdict::BadDigest | Verdict::BadSize | Verdict::Failed) {
+            self.ask(0, out);
         }
     }
 }

@@ -162,20 +162,19 @@ impl ThingsboardPlatform {
         let end = start.saturating_add(size).min(self.size).max(start);
         let length = end - start;
         if length > u64::from(ANSWER_MAX) {
-            self.too_large(length, out);
-            return Ok(());
+            return Err(self.too_large(length, out));
         }
         out.push(Event::Want(Want { tag: request.tag(), span: Span::new(start, end), limit: length as u32 }));
         Ok(())
     }
 
-    /// As the server says it; the client could only wait for ever.
-    fn too_large(&self, length: u64, out: &mut DecodeOut<Event>) {
+    /// As the server says it; the client could only wait for ever, and would ask the same again.
+    fn too_large(&self, length: u64, out: &mut DecodeOut<Event>) -> Fault {
         out.reply(self.kind.error(), TOO_LARGE.into());
         let words = format!(
             "the device asked for {length} bytes in one message, at most {ANSWER_MAX} can go: set its chunk size"
         );
-        out.push(Event::Outcome(Outcome { verdict: Verdict::Failed, text: Text::new(TOO_LARGE, words) }));
+        Fault::fatal(TOO_LARGE, words)
     }
 
     fn reported(&mut self, payload: &[u8], out: &mut DecodeOut<Event>) -> Result<(), Fault> {
@@ -198,7 +197,7 @@ impl ThingsboardPlatform {
                 self.running = Running::Working;
                 Some(Event::Progress(Progress { phase, done: None, total: None }))
             }
-            Some(State::Failed) => Some(outcome(report.verdict(), &report)),
+            Some(State::Failed) => Some(failure(&report)),
             Some(State::Server) => None,
             Some(State::Updated) if ours.is_none() && self.running != Running::Other => {
                 Some(outcome(Verdict::Good, &report))
@@ -231,8 +230,20 @@ const ASKED: Tag = 1;
 const TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
 
 fn outcome(verdict: Verdict, report: &Report) -> Event {
+    Event::Outcome(ended(verdict, report))
+}
+
+fn ended(verdict: Verdict, report: &Report) -> Outcome {
     let code = report.state.map_or("", State::name);
-    Event::Outcome(Outcome { verdict, text: Text::new(code, report.error.clone()) })
+    Outcome { verdict, text: Text::new(code, report.error.clone()) }
+}
+
+/// Shipped clients begin again by themselves, unless a repetition could only end alike.
+fn failure(report: &Report) -> Event {
+    match report.verdict() {
+        verdict @ (Verdict::Refused | Verdict::DeviceFull | Verdict::Cancelled) => outcome(verdict, report),
+        verdict => Event::Retrying(ended(verdict, report)),
+    }
 }
 
 /// Decimal digits, or nothing for 0; blanks, quotation marks and zero bytes around them do not count.

@@ -88,6 +88,8 @@ impl Report {
         let says = |words: &str| error.contains(words);
         if says("not meant for") || says("not supported") {
             Verdict::Refused
+        } else if error == "cancelled" {
+            Verdict::Cancelled
         } else if says("checksum") {
             Verdict::BadDigest
         } else if says("no space") {

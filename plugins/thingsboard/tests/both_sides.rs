@@ -4,8 +4,8 @@ mod pair;
 
 use packhorse_codec::testing::{DeviceEnd, Hostile, PlatformEnd, mangled};
 use packhorse_codec::{
-    Algorithm, Chunk, Command, Digest, Event, File, Hello, Incoming, Offer, Outcome, Outgoing, Phase, Progress, Refuse,
-    Span, Text, Transfer, Verdict, Want,
+    Algorithm, Chunk, Command, Digest, Event, Fault, File, Hello, Incoming, Offer, Outcome, Outgoing, Phase, Progress,
+    Refuse, Span, Text, Transfer, Verdict, Want,
 };
 use pair::{Pair, SIZE, arrived, file, offer, opening, sha256};
 use thingsboard::{ThingsboardDevice, ThingsboardPlatform};
@@ -123,17 +123,30 @@ fn an_update_is_told_state_by_state() {
 #[test]
 fn verdicts_keep_their_meaning() {
     for (said, words, heard) in [
-        (Verdict::BadDigest, "", Verdict::BadDigest),
         (Verdict::DeviceFull, "", Verdict::DeviceFull),
         (Verdict::Refused, "", Verdict::Refused),
-        (Verdict::Failed, "flash write error", Verdict::Failed),
-        (Verdict::BadSize, "", Verdict::Failed),
-        (Verdict::Cancelled, "", Verdict::Failed),
+        (Verdict::Cancelled, "", Verdict::Cancelled),
     ] {
         let told = Pair::offered(SIZE).to_platform(vec![outcome(said, words)]);
         let [Event::Outcome(Outcome { verdict, text })] = &told[..] else { panic!("{told:?}") };
         assert_eq!((*verdict, text.code.as_str()), (heard, "FAILED"), "{said:?}");
+        assert!(!text.message.is_empty());
+    }
+}
+
+#[test]
+fn a_device_that_failed_asks_for_the_offer_and_begins_again() {
+    for (said, words, heard) in [
+        (Verdict::BadDigest, "", Verdict::BadDigest),
+        (Verdict::Failed, "flash write error", Verdict::Failed),
+        (Verdict::BadSize, "", Verdict::Failed),
+    ] {
+        let pair = Pair::offered(SIZE);
+        let told = pair.to_platform(vec![outcome(said, words)]);
+        let [Event::Retrying(Outcome { verdict, text }), Event::AskOffer(tag)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((*verdict, text.code.as_str()), (heard, "FAILED"), "{said:?}");
         assert!(!text.message.is_empty() && text.message.contains(words));
+        assert_ne!(*tag, 0, "the answer goes to who asked");
     }
 }
 
@@ -156,7 +169,8 @@ fn a_request_that_no_message_can_answer_fails_on_both_sides() {
     let pair = Pair::offered(2_000_000);
     let want = Event::Want(Want { tag: 9, span: Span::new(0, 2_000_000), limit: 2_000_000 });
     let heard = pair.platform.decode(arrived(pair.device.encode(vec![want]).messages));
-    assert!(matches!(&heard.events[1], Event::Outcome(outcome) if outcome.verdict == Verdict::Failed));
+    let [faulted] = &heard.faults[..] else { panic!("{heard:?}") };
+    assert!(matches!(&faulted.fault, Fault::Fatal(text) if text.code == "PAYLOAD_TOO_LARGE"), "{faulted:?}");
     let refused = pair.device.decode(arrived(heard.replies)).commands;
     assert_eq!(refused, [Command::Refuse(Refuse { tag: 9, text: Text::new("PAYLOAD_TOO_LARGE", "") })]);
 }

@@ -148,6 +148,7 @@ async fn carried(
         plugin: Arc::clone(plugin),
         vars: vars.clone(),
         epoch: 1,
+        attempt: 1,
         checkpoint: None,
         control,
         notes,

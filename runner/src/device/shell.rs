@@ -442,6 +442,8 @@ fn opening(options: &DeviceOptions, plugin: &Plugin) -> Opening {
         file: FileInfo::default(),
         packet_size: mode.map_or(512, |mode| mode.packet_default),
         epoch: 1,
+        attempt: 1,
+        started_at: 0,
         done: Vec::new(),
         vars: options.vars.clone(),
         saved: Vec::new(),

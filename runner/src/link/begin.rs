@@ -26,6 +26,10 @@ pub struct Beginning<'a> {
     pub vars: &'a Pairs,
     /// Of this session.
     pub epoch: u32,
+    /// Of the step, from 1 on.
+    pub attempt: u32,
+    /// What this session's codec is told of the date: Unix seconds.
+    pub started_at: u64,
     /// Of an earlier attempt: [`Kept`] as bytes.
     pub checkpoint: Option<&'a [u8]>,
     /// Which way.
@@ -76,6 +80,8 @@ pub fn begin(beginning: Beginning<'_>) -> Result<Begun, Failure> {
         file,
         packet_size,
         epoch,
+        attempt: beginning.attempt,
+        started_at: beginning.started_at,
         done: checkpoint.as_ref().map(|kept| kept.done.iter().collect()).unwrap_or_default(),
         vars: vars.clone(),
         saved,

@@ -62,7 +62,8 @@ impl Codec {
                     self.dirty |= one.dirty;
                     all.events.extend(one.events);
                     all.replies.extend(one.replies);
-                    all.faults.extend(one.faults);
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    all.faults.extend(one.faults.into_iter().map(|faulted| Faulted { index, ..faulted }));
                 }
                 Err(error) => {
                     self.trapped(&error, 1)?;

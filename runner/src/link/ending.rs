@@ -5,7 +5,7 @@ use super::talk::End;
 use packhorse_core::effect::{Confirmed, Traffic, TransferReport};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::file::FileRef;
-use packhorse_core::transfer::{Comparison, Ending, TransferFailure};
+use packhorse_core::transfer::{Comparison, Ending, TransferFailure, code};
 
 /// The end of a push of `file`.
 pub fn pushed(file: FileRef, end: End, traffic: Traffic) -> LinkEnd {
@@ -46,6 +46,17 @@ pub fn ended_badly(end: End, traffic: Traffic) -> LinkEnd {
             let failure = Failure::new("PH9002", Class::Bug, "a machine ended as another kind of machine");
             LinkEnd::Failed { failure, traffic, restart: false }
         }
+    }
+}
+
+/// A device is heard through its codec: whoever reads what it did wrong must know through which.
+pub(super) fn through(codec: &str, end: LinkEnd) -> LinkEnd {
+    match end {
+        LinkEnd::Failed { mut failure, traffic, restart } if code::HEARD.contains(&failure.code.as_str()) => {
+            failure.message = format!("{} (codec {codec})", failure.message);
+            LinkEnd::Failed { failure, traffic, restart }
+        }
+        end => end,
     }
 }
 

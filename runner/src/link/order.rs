@@ -4,7 +4,7 @@ use super::begin::{Beginning, Begun, begin, pairs, told};
 use super::channel::Channel;
 use super::codec::Codec;
 use super::drive::{Clock, Drive};
-use super::ending::{answered, clean, ended_badly, plain, pushed};
+use super::ending::{answered, clean, ended_badly, plain, pushed, through};
 use super::machine::Machine;
 use super::outside::{Claimed, Meter, Pulled, Shelf, allowance};
 use super::pull::Landing;
@@ -16,6 +16,7 @@ use super::{Control, Link};
 use crate::bus::{BusError, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
+use crate::store::wall;
 use packhorse_core::digest::beside;
 use packhorse_core::effect::{Layout, Traffic, TransferReport, TransferRequest, TransferTask};
 use packhorse_core::failure::{Class, Failure, chain};
@@ -42,6 +43,8 @@ pub struct Order {
     pub vars: Pairs,
     /// Grows with every start and resumption of any transfer to the device ([`packhorse_core::epoch`]).
     pub epoch: u32,
+    /// Which attempt of the step this is, from 1 on.
+    pub attempt: u32,
     /// Of an earlier attempt: [`Kept`] as bytes.
     pub checkpoint: Option<Vec<u8>>,
     /// What it is told from outside.
@@ -165,7 +168,8 @@ impl Link {
             }
             TransferTask::Verify { file } => self.verify(&mut order, file, &mut spent).await,
         };
-        result.unwrap_or_else(|failure| LinkEnd::Failed { failure, traffic: spent, restart: false })
+        let end = result.unwrap_or_else(|failure| LinkEnd::Failed { failure, traffic: spent, restart: false });
+        through(&order.plugin.title(), end)
     }
 
     /// Waits until nobody else moves a file to or from this device; nothing when told to end first.
@@ -339,6 +343,8 @@ impl Link {
             plugin: &order.plugin,
             vars: &order.vars,
             epoch: order.epoch,
+            attempt: order.attempt,
+            started_at: wall().0 / 1_000,
             checkpoint: order.checkpoint.as_deref(),
             direction,
             file,

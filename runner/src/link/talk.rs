@@ -12,8 +12,8 @@ use super::spool::Assembled;
 use crate::bus::{Bus, Delivery};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{
-    Action, Chunk, Command, CommandKind, Ending, Fault, Sent, SentKind, Span, Tag, Text, Time, TransferFailure,
-    Verified,
+    Action, Chunk, Command, CommandKind, Ending, Fault, Faulted, Sent, SentKind, Span, Tag, Text, Time,
+    TransferFailure, Verified,
 };
 use std::sync::Arc;
 
@@ -210,10 +210,10 @@ impl<M: Machine> Talk<M> {
         let channel = &self.channel;
         let again = |index: usize| batch.iter().filter_map(|delivery| channel.incoming(delivery)).nth(index);
         let decoded = self.codec.decode(incoming, again)?;
-        for faulted in decoded.faults {
-            let payload = batch.iter().filter_map(|delivery| channel.incoming(delivery)).nth(faulted.index.into());
-            self.rejects.faulted(&faulted.fault, payload.as_ref().map(|message| message.payload.as_slice()), now);
-            self.machine.handle_fault(faulted.fault, now);
+        let (fatal, others): (Vec<_>, Vec<_>) =
+            decoded.faults.into_iter().partition(|faulted| matches!(faulted.fault, Fault::Fatal(_)));
+        for faulted in others {
+            self.faulted(faulted, batch, now);
         }
         let before = doubted(&self.machine);
         for event in decoded.events {
@@ -228,8 +228,18 @@ impl<M: Machine> Talk<M> {
             self.machine.handle_sent(Sent { what: SentKind::Other, wire_bytes, messages: 1 }, now);
             self.spend(wire_bytes, now);
         }
+        // Last: what was said before it, and the answers to it, count and go out.
+        for faulted in fatal {
+            self.faulted(faulted, batch, now);
+        }
         batch.clear();
         Ok(())
+    }
+
+    fn faulted(&mut self, faulted: Faulted, batch: &[Delivery], now: Time) {
+        let payload = batch.iter().filter_map(|delivery| self.channel.incoming(delivery)).nth(faulted.index.into());
+        self.rejects.faulted(&faulted.fault, payload.as_ref().map(|message| message.payload.as_slice()), now);
+        self.machine.handle_fault(faulted.fault, now);
     }
 
     /// These bytes of a pull are on disk.

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit, Mac};
 use packhorse_core::profile::Profile;
-use packhorse_core::transfer::Description;
 use rand::RngCore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +22,7 @@ use super::CacheFolder;
 use super::host::hex;
 use super::trusted::OwnCode;
 
-const MAGIC: &[u8; 8] = b"PHcode\x00\x01";
+const MAGIC: &[u8; 8] = b"PHcode\x00\x02";
 const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
 /// Beyond this the oldest entries go.
@@ -33,10 +32,6 @@ const MAX_ENTRIES: usize = 128;
 pub(crate) trait Said: Serialize + DeserializeOwned {
     /// In the names of its entries: what is of one kind is never read as another.
     const KIND: &str;
-}
-
-impl Said for Description {
-    const KIND: &str = "codec";
 }
 
 /// An open cache folder.

@@ -97,6 +97,7 @@ fn event(event: &Event) -> Result<(), Violation> {
         | Event::Progress(_)
         | Event::Finish(_)
         | Event::Outcome(_)
+        | Event::Retrying(_)
         | Event::Cancel(_)
         | Event::Pause(_) => Ok(()),
     }

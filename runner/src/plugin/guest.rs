@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
+use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
-use super::bindings::{device, diagnostics, platform};
+use super::contract::{self, Device, Functions, Platform};
 use super::engine::{Budget, OverBudget, Ticker};
-use super::{CallError, Ceilings, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, convert};
+use super::{CallError, Ceilings, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, texts};
 
 /// What the host keeps beside each instance.
 #[derive(Debug)]
@@ -38,17 +38,11 @@ impl Beside {
 
     /// Keeps what a guest says right before a trap.
     pub(crate) fn keep_last_words(&mut self, message: String) {
-        self.last_words = Some(convert::last_words(message));
+        self.last_words = Some(texts::last_words(message));
     }
 
     pub(crate) fn take_last_words(&mut self) -> Option<String> {
         self.last_words.take()
-    }
-}
-
-impl diagnostics::Host for Beside {
-    fn panicked(&mut self, message: String) {
-        self.keep_last_words(message);
     }
 }
 
@@ -88,10 +82,10 @@ enum TooLarge {
 /// The store of one instance.
 pub(crate) type GuestStore = Store<Beside>;
 
-/// The imports of a codec: the one that there is.
+/// What a codec may import.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Beside>> {
     let mut linker = Linker::new(engine);
-    diagnostics::add_to_linker::<_, HasSelf<_>>(&mut linker, |beside| beside)?;
+    contract::link(&mut linker)?;
     Ok(linker)
 }
 
@@ -100,8 +94,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Beside>> {
 pub(crate) struct Template {
     pub(crate) title: Arc<str>,
     pub(crate) pre: InstancePre<Beside>,
-    pub(crate) platform: Arc<platform::GuestIndices>,
-    pub(crate) device: Option<Arc<device::GuestIndices>>,
+    pub(crate) functions: Functions,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) ceilings: Ceilings,
     /// Places for instances, where the allocator does not count them.
@@ -156,21 +149,20 @@ impl Guest {
     }
 
     /// The platform's exports of this instance.
-    pub(crate) fn platform(&mut self) -> Result<platform::Guest, CallError> {
-        let indices = Arc::clone(&self.template.platform);
-        indices.load(&mut self.store, &self.instance).map_err(|error| self.failed(Function::Start, &error))
+    pub(crate) fn platform(&mut self) -> Result<Platform, CallError> {
+        let found = self.template.functions.platform(&mut self.store, &self.instance);
+        found.map_err(|error| self.failed(Function::Start, &error))
     }
 
     /// The device's exports of this instance; only where the template has them.
-    pub(crate) fn device(&mut self) -> Result<device::Guest, CallError> {
-        let indices = self.template.device.clone();
-        let indices = indices.ok_or_else(|| CallError {
+    pub(crate) fn device(&mut self) -> Result<Device, CallError> {
+        let found = self.template.functions.device(&mut self.store, &self.instance);
+        found.map_err(|error| self.failed(Function::Start, &error))?.ok_or_else(|| CallError {
             plugin: self.template.title.to_string(),
             function: Function::Open,
             failure: Failure::Trap(Trap::Other("it has no device side".to_owned())),
             last_words: None,
-        })?;
-        indices.load(&mut self.store, &self.instance).map_err(|error| self.failed(Function::Start, &error))
+        })
     }
 
     /// The next call is given more than others can be: it has so many times their processor time.

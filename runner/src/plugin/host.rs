@@ -9,8 +9,8 @@ use packhorse_core::transfer::Description;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::bindings::{device, platform};
 use super::cache::Said;
+use super::contract::{Contract, Functions};
 use super::engine::Ticker;
 use super::guest::{Guest, NoGuest, Template};
 use super::room::{Room, hinted};
@@ -50,6 +50,17 @@ enum Origin {
     Ours,
     /// From anywhere else, a run's journal included.
     Outside,
+}
+
+/// What a codec says of itself, and in which version of the contract.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Told {
+    contract: Contract,
+    description: Description,
+}
+
+impl Said for Told {
+    const KIND: &str = "codec";
 }
 
 /// What a step plugin says of itself: nothing.
@@ -223,18 +234,18 @@ impl Host {
         bytes: &[u8],
         digest: &[u8; 32],
     ) -> Result<(Template, Description), PluginError> {
-        if let Some((component, description)) = room.cache.as_ref().and_then(|cache| cache.get(&room.engine, digest)) {
-            return Ok((template(room, name, &component)?, description));
+        if let Some((component, told)) = room.cache.as_ref().and_then(|cache| cache.get::<Told>(&room.engine, digest)) {
+            return Ok((template(room, name, told.contract, &component)?, told.description));
         }
-        contract::check(name, bytes)?;
+        let contract = contract::check(name, bytes)?;
         weight::check(name, bytes, &room.ceilings)?;
         let component = self.compile(room, origin, name, bytes)?;
-        let template = template(room, name, &component)?;
-        let description = described(room, name, &template)?;
+        let template = template(room, name, contract, &component)?;
+        let told = Told { contract, description: described(room, name, &template)? };
         if let Some(cache) = &room.cache {
-            cache.put(digest, &component, &description);
+            cache.put(digest, &component, &told);
         }
-        Ok((template, description))
+        Ok((template, told.description))
     }
 
     /// The code of a step plugin whose bytes were checked.
@@ -270,18 +281,15 @@ impl Host {
     }
 }
 
-fn template(room: &Room, name: &str, component: &Component) -> Result<Template, PluginError> {
+fn template(room: &Room, name: &str, contract: Contract, component: &Component) -> Result<Template, PluginError> {
     let refused =
         |error: wasmtime::Error| PluginError::Compile { name: name.to_owned(), problem: format!("{error:#}") };
     let pre = room.linker.instantiate_pre(component).map_err(refused)?;
-    let platform = platform::GuestIndices::new(&pre).map_err(refused)?;
-    let device = component.get_export_index(None, contract::DEVICE).is_some();
-    let device = device.then(|| device::GuestIndices::new(&pre)).transpose().map_err(refused)?;
+    let functions = Functions::find(contract, &pre).map_err(refused)?;
     Ok(Template {
         title: name.into(),
         pre,
-        platform: Arc::new(platform),
-        device: device.map(Arc::new),
+        functions,
         ticker: Arc::clone(&room.ticker),
         ceilings: room.ceilings,
         slots: room.slots.clone(),
@@ -294,7 +302,7 @@ fn described(room: &Room, name: &str, template: &Template) -> Result<Description
         NoGuest::Failed(call) => PluginError::Call(call),
     })?;
     let exports = guest.platform()?;
-    let description: Description = guest.call(Function::Describe, |store| exports.call_describe(store))?.into();
+    let description = guest.call(Function::Describe, |store| exports.describe(store))?;
     describe::check(&description).map_err(|problem| PluginError::Description { name: name.to_owned(), problem })?;
     Ok(description)
 }

@@ -48,7 +48,7 @@ impl Plugin {
 
     /// Whether it can play the device.
     pub const fn has_device_side(&self) -> bool {
-        self.template.device.is_some() || self.partner.is_some()
+        self.template.functions.has_device() || self.partner.is_some()
     }
 
     /// This codec with the device's side of another one of the same format, for tests.
@@ -84,7 +84,7 @@ impl Plugin {
 
     /// Opens the device's side.
     pub fn open_device(self: &Arc<Self>, opening: &Opening) -> Result<DeviceSession, PluginError> {
-        if let (None, Some(partner)) = (&self.template.device, &self.partner) {
+        if let (false, Some(partner)) = (self.template.functions.has_device(), &self.partner) {
             return partner.open_device(opening);
         }
         if !self.has_device_side() {

@@ -6,20 +6,19 @@
 //!
 //! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong.
 //! * `shelf`: where plugins lie; `embedded`: those inside the program.
-//! * `contract`: a component's bytes before they are compiled; `describe`, `vars`: what a plugin says of itself.
+//! * `contract`: a component's bytes before they are compiled, and an adapter for each released version of the contract, which turns
+//!   its types into the core's words; `describe`, `vars`: what a plugin says of itself.
 //! * `compiler`: compiling, in a child process where it matters.
 //! * `room`: what plugins of one profile share. `weight`: whether a component is too much for its profile.
 //! * `engine`, `guest`: the engine and one instance in it; `cache`, `trusted`: compiled code between runs.
-//! * `bindings`, `convert`, `check`: the contract's types, the core's words, and what a result may not be.
+//! * `check`, `texts`: what a result may not be, and what its texts may not hold.
 //! * `step`: plugins of another kind, which `plugin.run` runs: with host functions, and with a thread that may wait.
 //! * `kit`: what stands behind `packhorse plugin build`, `inspect` and `test`.
 
-mod bindings;
 mod cache;
 mod check;
 mod compiler;
 mod contract;
-mod convert;
 mod describe;
 mod embedded;
 mod engine;
@@ -33,6 +32,7 @@ mod session;
 mod settings;
 mod shelf;
 mod step;
+mod texts;
 mod trusted;
 mod vars;
 mod weight;

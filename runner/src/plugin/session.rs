@@ -6,11 +6,11 @@ use packhorse_core::transfer::{
     Command, Decoded, DeviceDecoded, Encoded, Event, Faulted, Flow, Incoming, Opening, Outgoing, Routes, Text,
 };
 
-use super::bindings::{device, platform};
+use super::Violation;
 use super::check::{Checked, Checker};
-use super::guest::Guest;
+use super::contract;
+use super::guest::{Guest, GuestStore};
 use super::{CallError, Failure, Function, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_SAVED_BYTES, Plugin, PluginError};
-use super::{Violation, convert};
 
 /// Bytes of payload in one call, unless one item alone has more: what a codec may have to digest within a call's processor time. A
 /// call with a heavier item has that time for each so many bytes.
@@ -23,13 +23,13 @@ const CALL_BYTES: usize = 256 << 10;
 /// what `save` gave last.
 pub struct Session {
     side: Side,
-    exports: platform::Guest,
+    exports: contract::Platform,
 }
 
 /// The device's end of one transfer, for the simulated device and for tests. It dies as [`Session`] does.
 pub struct DeviceSession {
     side: Side,
-    exports: device::Guest,
+    exports: contract::Device,
 }
 
 impl std::fmt::Debug for Session {
@@ -48,8 +48,8 @@ impl Session {
     pub(crate) fn open(plugin: &Arc<Plugin>, opening: &Opening) -> Result<Self, PluginError> {
         let mut side = Side::new(plugin, opening, Flow::ToDevice)?;
         let exports = side.guest.platform()?;
-        let transfer = side.transfer(opening);
-        side.open(|store| exports.call_open(store, &transfer))?;
+        let completed = side.completed(opening);
+        side.open(|store| exports.open(store, &completed))?;
         Ok(Self { side, exports })
     }
 
@@ -57,20 +57,20 @@ impl Session {
     pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<Decoded, CallError> {
         let exports = &self.exports;
         let weigh = |message: &Incoming| message.payload.len();
-        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.call_decode(store, batch))
+        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.decode(store, batch))
     }
 
     /// Puts what is to be said into messages: at most 64 commands, none with more than 1 MiB.
     pub fn encode(&mut self, batch: Vec<Command>) -> Result<Encoded, CallError> {
         let exports = &self.exports;
         let weigh = |command: &Command| if let Command::Chunk(chunk) = command { chunk.bytes.len() } else { 0 };
-        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.call_encode(store, batch))
+        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.encode(store, batch))
     }
 
     /// What a later `open` takes as `saved`: at most 4096 bytes. Of use after a call that was `dirty`.
     pub fn save(&mut self) -> Result<Vec<u8>, CallError> {
         let exports = &self.exports;
-        self.side.save(|store| exports.call_save(store))
+        self.side.save(|store| exports.save(store))
     }
 
     /// The topics of this session's routes: for [`packhorse_core::transfer::Outgoing`] and for subscribing.
@@ -88,8 +88,8 @@ impl DeviceSession {
     pub(crate) fn open(plugin: &Arc<Plugin>, opening: &Opening) -> Result<Self, PluginError> {
         let mut side = Side::new(plugin, opening, Flow::FromDevice)?;
         let exports = side.guest.device()?;
-        let transfer = side.transfer(opening);
-        side.open(|store| exports.call_open(store, &transfer))?;
+        let completed = side.completed(opening);
+        side.open(|store| exports.open(store, &completed))?;
         Ok(Self { side, exports })
     }
 
@@ -97,20 +97,20 @@ impl DeviceSession {
     pub fn decode(&mut self, batch: Vec<Incoming>) -> Result<DeviceDecoded, CallError> {
         let exports = &self.exports;
         let weigh = |message: &Incoming| message.payload.len();
-        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.call_decode(store, batch))
+        self.side.call(Function::Decode, batch, weigh, |store, batch| exports.decode(store, batch))
     }
 
     /// Puts what the device has to say into messages: at most 64 events, none with more than 1 MiB.
     pub fn encode(&mut self, batch: Vec<Event>) -> Result<Encoded, CallError> {
         let exports = &self.exports;
         let weigh = |event: &Event| if let Event::Data(data) = event { data.bytes.len() } else { 0 };
-        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.call_encode(store, batch))
+        self.side.call(Function::Encode, batch, weigh, |store, batch| exports.encode(store, batch))
     }
 
     /// As [`Session::save`].
     pub fn save(&mut self) -> Result<Vec<u8>, CallError> {
         let exports = &self.exports;
-        self.side.save(|store| exports.call_save(store))
+        self.side.save(|store| exports.save(store))
     }
 
     /// The topics of this session's routes; the device subscribes to [`Flow::ToDevice`].
@@ -197,27 +197,26 @@ impl Side {
         Ok(Self { plugin: Arc::clone(plugin), guest, routes: Arc::new(routes), vars, sends, dead: None })
     }
 
-    fn transfer(&self, opening: &Opening) -> super::bindings::types::Transfer {
-        let mut transfer = super::bindings::types::Transfer::from(opening);
-        transfer.vars.clone_from(&self.vars);
-        transfer
+    /// With the variables that were left out.
+    fn completed(&self, opening: &Opening) -> Opening {
+        Opening { vars: self.vars.clone(), ..opening.clone() }
     }
 
     fn open(
         &mut self,
-        call: impl FnOnce(&mut super::guest::GuestStore) -> wasmtime::Result<Result<(), super::bindings::types::Text>>,
+        call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<Result<(), Text>>,
     ) -> Result<(), PluginError> {
         let opened = self.guest.call(Function::Open, call)?;
-        opened.map_err(|text| PluginError::Refused { plugin: self.plugin.title(), text: Text::from(text) })
+        opened.map_err(|text| PluginError::Refused { plugin: self.plugin.title(), text })
     }
 
     /// In as many calls as it takes: a batch of n is worth n batches of one, and the time of a call does not grow with its bytes.
-    fn call<Item, Theirs: From<Item>, Raw, Given: From<Raw> + Checked + Joined>(
+    fn call<Item, Given: Checked + Joined>(
         &mut self,
         function: Function,
         mut batch: Vec<Item>,
         weigh: impl Fn(&Item) -> usize,
-        call: impl Fn(&mut super::guest::GuestStore, &[Theirs]) -> wasmtime::Result<Raw>,
+        call: impl Fn(&mut GuestStore, Vec<Item>) -> wasmtime::Result<Given>,
     ) -> Result<Given, CallError> {
         self.alive()?;
         let items = batch.len();
@@ -227,7 +226,7 @@ impl Side {
         }
         let mut first = first_part(&batch, &weigh);
         let mut rest = batch.split_off(first);
-        let mut given: Given = self.call_once(function, batch, &weigh, &call)?;
+        let mut given = self.call_once(function, batch, &weigh, &call)?;
         while !rest.is_empty() {
             let later = rest.split_off(first_part(&rest, &weigh));
             let count = rest.len();
@@ -237,19 +236,17 @@ impl Side {
         Ok(given)
     }
 
-    fn call_once<Item, Theirs: From<Item>, Raw, Given: From<Raw> + Checked>(
+    fn call_once<Item, Given: Checked>(
         &mut self,
         function: Function,
         batch: Vec<Item>,
         weigh: impl Fn(&Item) -> usize,
-        call: impl Fn(&mut super::guest::GuestStore, &[Theirs]) -> wasmtime::Result<Raw>,
+        call: impl Fn(&mut GuestStore, Vec<Item>) -> wasmtime::Result<Given>,
     ) -> Result<Given, CallError> {
         let items = batch.len();
         let bytes: usize = batch.iter().map(weigh).sum();
         self.guest.shares(u32::try_from(bytes.div_ceil(CALL_BYTES)).unwrap_or(u32::MAX).max(1));
-        let batch: Vec<Theirs> = convert::batch(batch);
-        let raw = self.guest.call(function, |store| call(store, &batch)).map_err(|error| self.die(error))?;
-        let given = Given::from(raw);
+        let given = self.guest.call(function, |store| call(store, batch)).map_err(|error| self.die(error))?;
         let checker = Checker { batch: items, routes: &self.routes, sends: self.sends };
         match given.check(&checker) {
             Ok(()) => Ok(given),
@@ -257,10 +254,7 @@ impl Side {
         }
     }
 
-    fn save(
-        &mut self,
-        call: impl FnOnce(&mut super::guest::GuestStore) -> wasmtime::Result<Vec<u8>>,
-    ) -> Result<Vec<u8>, CallError> {
+    fn save(&mut self, call: impl FnOnce(&mut GuestStore) -> wasmtime::Result<Vec<u8>>) -> Result<Vec<u8>, CallError> {
         self.alive()?;
         let saved = self.guest.call(Function::Save, call).map_err(|error| self.die(error))?;
         if saved.len() > MAX_SAVED_BYTES {

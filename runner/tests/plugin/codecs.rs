@@ -44,6 +44,8 @@ fn opening(driver: Driver, bytes: &[u8]) -> Opening {
         file: FileInfo { name: "fw.bin".to_owned(), size: Some(bytes.len() as u64), digests: vec![md5], meta: vec![] },
         packet_size: 640,
         epoch: 1,
+        attempt: 1,
+        started_at: 0,
         done: Vec::new(),
         vars: Vec::new(),
         saved: Vec::new(),

@@ -39,6 +39,16 @@ fn a_child_that_may_take_little_memory_says_so() {
 }
 
 #[test]
+fn a_codec_of_another_version_is_refused_before_anybody_compiles_it() {
+    let newer = component(Guest { contract: "1.1.0".to_owned(), ..Guest::named("newer") });
+    let nobody = Compiler::Child("/nonexistent".into());
+    let error = host(nobody, CompileLimits::default()).load_bytes("newer", &newer).unwrap_err();
+    assert_eq!(error.code(), "plugin_wrong_contract", "{error}");
+    let words = "speaks packhorse:codec 1.1.0, this runner speaks 1.0.0: it needs a newer packhorse";
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+#[test]
 fn a_program_that_is_no_compiler_is_an_error_and_nobody_compiles_instead() {
     let folder = tempfile::tempdir().unwrap();
     let honest = component(Guest::named("honest"));

@@ -12,6 +12,8 @@ const HEAP: usize = 64 << 10;
 pub(crate) struct Guest {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Who drives its one mode, as the contract numbers it.
+    pub(crate) driver: u32,
     /// Templates of the routes: to the device, from it.
     pub(crate) routes: [String; 2],
     /// `packhorse:codec@VERSION`.
@@ -42,6 +44,7 @@ impl Guest {
         Self {
             name: "hostile".to_owned(),
             version: "0.1.0".to_owned(),
+            driver: 0,
             routes: ["h/{device}/down/{+}".to_owned(), "h/{device}/up".to_owned()],
             contract: "1.0.0".to_owned(),
             describe: String::new(),
@@ -98,7 +101,7 @@ impl Guest {
         // flow, template, qos + retain
         let routes_words = [1, down[0], down[1], 1, 0, up[0], up[1], 1];
         // driver, min, max, default, align, grid + window-default, window-max, overheads, replies.., confirms.., file-max
-        let mode_words = [0, 1, 1024, 512, 1, 1 << 16, 8, 32, 1000, 0, 0, 0, u32::MAX, 0];
+        let mode_words = [self.driver, 1, 1024, 512, 1, 1 << 16, 8, 32, 1000, 0, 0, 0, u32::MAX, 0];
         let record_words = [name[0], name[1], version[0], version[1], 0, 0, 0, 0, routes, 2, mode, 1, 0, 0];
         for (at, words) in [(record, &record_words[..]), (routes, &routes_words), (mode, &mode_words)] {
             for (index, word) in words.iter().enumerate() {

@@ -23,6 +23,8 @@ fn opening() -> Opening {
         file: FileInfo::default(),
         packet_size: 512,
         epoch: 1,
+        attempt: 1,
+        started_at: 0,
         done: Vec::new(),
         vars: Vec::new(),
         saved: Vec::new(),

@@ -103,6 +103,8 @@ pub fn transfer(driver: Driver, file: File) -> Transfer {
         file,
         packet_size: 640,
         epoch: 1,
+        attempt: 1,
+        started_at: 0,
         done: Vec::new(),
         vars: Vec::new(),
         saved: Vec::new(),

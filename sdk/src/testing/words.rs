@@ -48,12 +48,20 @@ pub(super) struct Open {
     packet_size: u32,
     #[serde(default)]
     epoch: u32,
+    #[serde(default = "one")]
+    attempt: u32,
+    #[serde(default)]
+    started_at: u64,
     #[serde(default)]
     vars: BTreeMap<String, String>,
     #[serde(default)]
     done: Vec<(u64, u64)>,
     #[serde(default)]
     saved: Hex,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 fn device() -> String {
@@ -151,6 +159,7 @@ pub(super) struct Word {
     progress: Option<Progress>,
     finish: Option<Finish>,
     outcome: Option<Outcome>,
+    retrying: Option<Outcome>,
     cancel: Option<Words>,
     pause: Option<u32>,
     offer: Option<Offer>,
@@ -282,6 +291,8 @@ impl Open {
             file: self.file.file()?,
             packet_size: self.packet_size,
             epoch: self.epoch,
+            attempt: self.attempt,
+            started_at: self.started_at,
             done: self.done.into_iter().map(span).collect(),
             vars: self.vars.into_iter().collect(),
             saved: self.saved.0,
@@ -349,6 +360,7 @@ impl Word {
                 Event::Finish(types::Finish { tag: it.tag, size: it.size, digests: digests(it.digests)? })
             }
             Self { outcome: Some(it), .. } => Event::Outcome(it.outcome()?),
+            Self { retrying: Some(it), .. } => Event::Retrying(it.outcome()?),
             Self { cancel: Some(it), .. } => Event::Cancel(it.text()),
             Self { pause: Some(millis), .. } => Event::Pause(millis),
             other => return Err(format!("no event: {other:?}")),

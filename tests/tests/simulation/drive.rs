@@ -79,7 +79,7 @@ impl Drive {
     pub(crate) fn open(
         index: usize,
         request: &TransferRequest,
-        (epoch, checkpoint): (u32, Option<&[u8]>),
+        (epoch, attempt, checkpoint): (u32, u32, Option<&[u8]>),
         (part, disk): (String, &mut Disk),
         to: To,
         out: &mut Outside,
@@ -109,6 +109,8 @@ impl Drive {
             plugin: &plugin,
             vars: &vars,
             epoch,
+            attempt,
+            started_at: out.wall_ms() / 1_000,
             checkpoint,
             direction,
             file,

@@ -178,9 +178,10 @@ impl Runner {
         out: &mut Outside,
     ) -> Result<Result<Drive, Failure>, Stop> {
         let part = self.part(run);
+        let attempt = self.lanes.get(run).and_then(|lane| lane.job.as_ref()).map_or(1, |job| job.id.attempt);
         let disk = self.spool.entry(part.clone()).or_default();
         let to = To::Job { runner: self.id, life: self.life, ticket };
-        Drive::open(index, request, (epoch, checkpoint), (part, disk), to, out)
+        Drive::open(index, request, (epoch, attempt, checkpoint), (part, disk), to, out)
     }
 
     /// Names the bytes of a pull in the spool.

@@ -68,7 +68,12 @@ impl Device for AliyunDevice {
             }
             Event::StartUpload(start) => self.upload.start(&start, asked, out),
             Event::Data(data) => return self.upload.data(&data, asked, out),
-            Event::Ack(_) | Event::AckThrough(_) | Event::Missing(_) | Event::Finish(_) | Event::Pause(_) => {
+            Event::Ack(_)
+            | Event::AckThrough(_)
+            | Event::Missing(_)
+            | Event::Finish(_)
+            | Event::Retrying(_)
+            | Event::Pause(_) => {
                 return Err(Fault::Unsupported);
             }
         }

@@ -75,6 +75,7 @@ impl Device for AwsDevice {
             | Event::AckThrough(_)
             | Event::Missing(_)
             | Event::Finish(_)
+            | Event::Retrying(_)
             | Event::Pause(_) => return Err(Fault::Unsupported),
         }
         Ok(())

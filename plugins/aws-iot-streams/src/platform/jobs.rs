@@ -23,6 +23,8 @@ pub(super) struct Jobs {
     document: String,
     size: u64,
     epoch: u32,
+    /// When this session began, in Unix seconds: the only date that a codec knows.
+    now: u64,
     /// Jobs of this session before this one.
     earlier: u8,
     job: Job,
@@ -37,8 +39,9 @@ impl Jobs {
             document: document(transfer, streams, size),
             size,
             epoch,
+            now: transfer.started_at,
             earlier: 0,
-            job: Job::new(job_id(epoch, 0), seconds(epoch)),
+            job: Job::new(job_id(epoch, 0), transfer.started_at),
             questions: Questions::default(),
         }
     }
@@ -47,7 +50,7 @@ impl Jobs {
     pub(super) fn offer(&mut self, tag: Tag, out: &mut EncodeOut) -> Result<(), Fault> {
         if self.job.status.is_final() && self.job.status != Status::Canceled {
             self.earlier = self.earlier.wrapping_add(1);
-            self.job = Job::new(job_id(self.epoch, self.earlier), seconds(self.epoch));
+            self.job = Job::new(job_id(self.epoch, self.earlier), self.now);
         }
         if tag == 0 {
             out.send(NOTIFY_NEXT, self.notice());
@@ -75,7 +78,7 @@ impl Jobs {
 
     /// Forced: the job is not the next one any more, and updates of it are rejected.
     pub(super) fn cancel(&mut self, out: &mut EncodeOut) {
-        self.job.change(Status::Canceled, None, self.now());
+        self.job.change(Status::Canceled, None, self.now);
         out.send(NOTIFY_NEXT, self.notice());
     }
 
@@ -85,7 +88,7 @@ impl Jobs {
             Err(refused) => return out.reply(START_NEXT_REJECTED, self.rejected(&refused, false)),
         };
         if self.job.status == Status::Queued {
-            self.job.change(Status::InProgress, request.details, self.now());
+            self.job.change(Status::InProgress, request.details, self.now);
         }
         self.ask(None, request.token, true, out);
     }
@@ -140,7 +143,7 @@ impl Jobs {
         });
         match request {
             Ok((status, request)) => {
-                self.job.change(status, request.details.clone(), self.now());
+                self.job.change(status, request.details.clone(), self.now);
                 out.push(meaning(status, &request.details.clone().unwrap_or_default(), self.size));
                 out.reply_with(UPDATE_ACCEPTED, self.accepted(&request), captures());
                 if status.is_final() {
@@ -209,15 +212,11 @@ impl Jobs {
         if !token.is_empty() {
             object.string("clientToken", token);
         }
-        object.number("timestamp", self.now());
+        object.number("timestamp", self.now);
         fill(&mut object);
         let mut message = object.finish();
         message.shrink_to_fit();
         message
-    }
-
-    fn now(&self) -> u64 {
-        seconds(self.epoch)
     }
 
     pub(super) fn save(&self, state: &mut Writer) {
@@ -243,11 +242,6 @@ impl Jobs {
 
 fn job_id(epoch: u32, number: u8) -> String {
     format!("ota-{epoch:08x}-{number}")
-}
-
-/// The epoch grows by 1 every 64 ms, so that these seconds grow like a clock's, but begin anew each 8.7 years.
-fn seconds(epoch: u32) -> u64 {
-    u64::from(epoch) * 64 / 1000
 }
 
 /// The document of an over-the-air update, as FreeRTOS reads it.

@@ -82,6 +82,7 @@ impl Device for Jt808Device {
             | Event::Want(_)
             | Event::Progress(_)
             | Event::Finish(_)
+            | Event::Retrying(_)
             | Event::Pause(_) => Err(Fault::Unsupported),
         }
     }

@@ -35,6 +35,23 @@ pub mod code {
     pub const PIECE_TOO_LARGE: &str = "PH5014";
     /// The traffic budget is spent.
     pub const TRAFFIC_BUDGET: &str = "PH5040";
+    /// All that follow from what a device said, as its codec understood it.
+    pub const HEARD: [&str; 14] = [
+        BAD_DIGEST,
+        REFUSED,
+        DEVICE_FULL,
+        DEVICE_CANCELLED,
+        DEVICE_FAILED,
+        DEVICE_LIES,
+        RUNAWAY,
+        TOO_LARGE,
+        QUARANTINE,
+        CODEC_FATAL,
+        CODEC_WORDS,
+        KEEPS_CHANGING,
+        DAMAGED,
+        PIECE_TOO_LARGE,
+    ];
 }
 
 impl TransferFailure {

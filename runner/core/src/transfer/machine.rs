@@ -2,7 +2,7 @@
 
 use super::action::{Action, CommandKind, Ending, Sent, SentKind, TransferFailure};
 use super::checkpoint::{CHECKPOINT_VERSION, Checkpoint};
-use super::failure::{code, spoken};
+use super::failure::{code, spoken, verdict_failure};
 use super::intervals::Intervals;
 use super::line::{Line, Pause};
 use super::plan::{Plan, TransferError};
@@ -11,7 +11,10 @@ use super::role::Role;
 use super::time::{Micros, Time};
 use super::timers::Timer;
 use super::traffic::Traffic;
-use super::words::{Command, Digest, Event, Fault, Span, Text};
+use super::words::{Command, Digest, Event, Fault, Outcome, Span, Text};
+
+/// How often a device may begin anew by itself in one attempt.
+const DEVICE_RETRIES: u32 = 3;
 
 /// One transfer. Tell it what happened (`handle_*`), then call `poll` until it gives `None`, then sleep until `poll_timeout`.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Transfer {
     window: u16,
     can_cancel: bool,
     silence: Micros,
+    /// Tries of the device's own, each followed by another.
+    failed_tries: u32,
     /// Something happened since the last settling of accounts.
     fresh: bool,
 }
@@ -43,6 +48,7 @@ impl Transfer {
             window: u16::try_from(plan.effective_window()).unwrap_or(u16::MAX),
             can_cancel: plan.mode.can_cancel,
             silence: plan.silence,
+            failed_tries: 0,
             fresh: true,
         })
     }
@@ -70,7 +76,30 @@ impl Transfer {
                 self.line.phase = Some(progress.phase);
                 self.role.handle(Event::Progress(progress), &mut self.line, now);
             }
+            Event::Retrying(outcome) => self.retrying(&outcome, now),
             event => self.role.handle(event, &mut self.line, now),
+        }
+    }
+
+    /// A try of the device's own failed. What it said before counts first, as if it had come by itself.
+    fn retrying(&mut self, outcome: &Outcome, now: Time) {
+        self.role.settle(&mut self.line, now);
+        if !self.line.running() {
+            return;
+        }
+        let Some(mut failure) = verdict_failure(&self.line.device, outcome) else {
+            self.line.implausible("the device tries again what it says went well");
+            return;
+        };
+        if !self.role.begin_again(outcome, &mut self.line) {
+            self.line.implausible("the device tries again what was before this attempt");
+            return;
+        }
+        self.failed_tries += 1;
+        self.line.note(format!("try {} of the device failed{}", self.failed_tries, spoken(&outcome.text)));
+        if self.failed_tries > DEVICE_RETRIES {
+            failure.message = format!("{}; it tried {} times", failure.message, self.failed_tries);
+            self.line.fail(failure);
         }
     }
 

@@ -10,7 +10,7 @@ use super::push::Push;
 use super::receive::Receive;
 use super::serve::Serve;
 use super::time::{Micros, Time};
-use super::words::{Digest, Driver, Event, Span};
+use super::words::{Digest, Driver, Event, Outcome, Span};
 
 /// Who drives, with the state of that.
 #[derive(Debug)]
@@ -43,6 +43,15 @@ impl Role {
 
     pub(super) fn handle(&mut self, event: Event, line: &mut Line, now: Time) {
         each!(self, it => it.handle(event, line, now));
+    }
+
+    /// The device failed and begins anew by itself. False where that is not about this attempt.
+    pub(super) fn begin_again(&mut self, outcome: &Outcome, line: &mut Line) -> bool {
+        match self {
+            Self::Push(push) => push.begin_again(line),
+            Self::Serve(serve) => serve.begin_again(outcome, line),
+            Self::Receive(_) => true,
+        }
     }
 
     pub(super) fn settle(&mut self, line: &mut Line, now: Time) {

@@ -46,6 +46,7 @@ impl World {
             plugin,
             vars: job.run.vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             epoch: job.epoch,
+            attempt: job.id.attempt,
             checkpoint: job.checkpoint.clone().filter(|bytes| !bytes.is_empty()),
             control: watched(job.control.clone()),
             notes,

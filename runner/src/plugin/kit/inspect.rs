@@ -3,7 +3,7 @@
 use packhorse_core::transfer::{Algorithm, Mode, Route, Var};
 use serde::Serialize;
 
-use super::super::{CONTRACT_VERSION, Limits, Plugin, PluginError, STEP_CONTRACT_VERSION, StepPlugin, contract};
+use super::super::{Limits, Plugin, PluginError, STEP_CONTRACT_VERSION, StepPlugin, contract};
 
 /// Everything that can be said of a plugin without opening a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,7 +103,7 @@ pub fn inspect(plugin: &Plugin) -> Result<Inspection, PluginError> {
         version: described.version,
         about: described.about,
         world: if plugin.has_device_side() { "codec-with-device" } else { "codec" },
-        contract: CONTRACT_VERSION,
+        contract: plugin.template.functions.contract().version(),
         imports: outside.imports,
         exports: outside.exports,
         topics: described.routes,

@@ -162,6 +162,8 @@ impl Listener {
             file,
             packet_size: mode.map_or(1024, |mode| mode.packet_default),
             epoch: 1,
+            attempt: 1,
+            started_at: 0,
             done: Vec::new(),
             vars: self.vars.clone(),
             saved: Vec::new(),

@@ -160,7 +160,8 @@ impl Subject {
         let md5 = file.digest(Algorithm::Md5).and_then(|md5| md5.try_into().ok());
         let md5 = md5.ok_or_else(|| Text::new("no-md5", "the MD5 of the file is not known"))?;
         let size = file.size.and_then(|size| size.try_into().ok());
-        let size = size.ok_or_else(|| Text::new("no-size", "the size of the file is not known or has more than 32 bits"))?;
+        let size =
+            size.ok_or_else(|| Text::new("no-size", "the size of the file is not known or has more than 32 bits"))?;
         Ok(Self { size, md5, name: cut(&file.name) })
     }
 

@@ -1,8 +1,8 @@
 //! Packhorse's end: sends pieces and reads acknowledgements, or asks for pieces and reads them.
 
 use packhorse_codec::{
-    Algorithm, Chunk, Command, Data, DecodeOut, Description, Direction, Driver, EncodeOut, Event, Fault, Incoming, Mode,
-    Outcome, Platform, Route, StartUpload, Sum, Text, Transfer, Verdict, Want, hex,
+    Algorithm, Chunk, Command, Data, DecodeOut, Description, Direction, Driver, EncodeOut, Event, Fault, Incoming,
+    Mode, Outcome, Platform, Route, StartUpload, Sum, Text, Transfer, Verdict, Want, hex,
 };
 
 use crate::frame::{FROM_DEVICE, Frame, OVERHEAD, Subject, TO_DEVICE, cut};

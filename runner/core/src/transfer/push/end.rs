@@ -84,11 +84,25 @@ impl Push {
         self.doubt = Doubt::Unproved(answers + 1);
         if answers + 1 >= ANSWERS {
             line.note("the device acknowledged every byte, but does not hold the file; sending all of it again");
-            self.doubt = Doubt::None;
-            // Acknowledgements of what went out before are not believed any more.
-            self.earlier.extend(std::mem::take(&mut self.sent).iter());
-            self.rebase(Intervals::default(), line);
+            self.afresh(line);
         }
+    }
+
+    /// All of it goes out again; acknowledgements of what went out before are not believed any more.
+    pub(super) fn afresh(&mut self, line: &mut Line) {
+        self.doubt = Doubt::None;
+        self.earlier.extend(std::mem::take(&mut self.sent).iter());
+        self.rebase(Intervals::default(), line);
+    }
+
+    /// The device threw away what it had, and waits for the file anew. Nothing of what it was sent can have failed where nothing was.
+    pub(in crate::transfer) fn begin_again(&mut self, line: &mut Line) -> bool {
+        if self.sent.is_empty() && self.empty != Some(Empty::Acked) {
+            return false;
+        }
+        self.told.clear();
+        self.afresh(line);
+        true
     }
 
     /// A verdict on bytes that were not all sent belongs to an earlier attempt; a refusal may come at any time.

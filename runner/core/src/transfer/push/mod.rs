@@ -159,7 +159,7 @@ impl Push {
                     "the device speaks as if it were to drive, or to send a file; this is a platform-push",
                 );
             }
-            Event::Cancel(_) | Event::Pause(_) => {}
+            Event::Retrying(_) | Event::Cancel(_) | Event::Pause(_) => {}
         }
     }
 

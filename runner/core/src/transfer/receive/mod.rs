@@ -132,7 +132,7 @@ impl Receive {
                 }
             }
             Event::Hello(_) => self.hello(line, now),
-            Event::Progress(_) | Event::Cancel(_) | Event::Pause(_) => {}
+            Event::Progress(_) | Event::Retrying(_) | Event::Cancel(_) | Event::Pause(_) => {}
             Event::AskOffer(_) | Event::Want(_) | Event::Ack(_) | Event::AckThrough(_) | Event::Missing(_) => {
                 line.implausible("the device speaks as if it were to receive a file; this is a pull");
             }

@@ -6,15 +6,16 @@
 //! A file whose `meta` names a `url` is offered by it: the device fetches it there by itself, and nothing but its own digest or
 //! verdict ends such a push well.
 //!
-//! * `telling`: what is told of it, to people and to checkpoints.
+//! * `end`: how it ends, or begins anew; `telling`: what is told of it, to people and to checkpoints.
 
+mod end;
 mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::action::{Action, Confirmed, Ending, TransferFailure};
+use super::action::{Action, TransferFailure};
 use super::checkpoint::Checkpoint;
-use super::failure::{bad_digest, code, verdict_failure};
+use super::failure::code;
 use super::intervals::Intervals;
 use super::line::{BACKOFF_CAP, Line};
 use super::plan::{PieceLimit, Plan};
@@ -34,8 +35,6 @@ const DUPLICATE: Micros = Micros::from_millis(50);
 const FORGOTTEN_CAP: Micros = Micros::from_secs(1_800);
 const QUEUE_MOST: usize = 1_024;
 const RECENT_MOST: usize = 32;
-/// A device that says more often than this that the file is bad, and asks for nothing, means it.
-const STALE_MOST: u32 = 8;
 /// Ranges that were asked for again and are counted; beyond, all repeats are counted together.
 const REPEATS_MOST: usize = 4_096;
 
@@ -72,7 +71,10 @@ pub(super) struct Serve {
     recent: VecDeque<(Tag, Span, Time)>,
     /// Sent, and not yet followed by a request that tells of their arrival.
     unconfirmed: Vec<Span>,
+    /// Since the device last began.
     sent: Intervals,
+    /// Before it began again: given twice where it goes out once more.
+    earlier: Intervals,
     done: Intervals,
     repeats: BTreeMap<u64, u32>,
     past_end: u32,
@@ -110,6 +112,7 @@ impl Serve {
             recent: VecDeque::new(),
             unconfirmed: Vec::new(),
             sent: checkpoint.map(|checkpoint| checkpoint.sent.clone()).unwrap_or_default(),
+            earlier: Intervals::default(),
             done: checkpoint.map(|checkpoint| checkpoint.done.clone()).unwrap_or_default(),
             repeats: BTreeMap::new(),
             past_end: 0,
@@ -155,7 +158,7 @@ impl Serve {
             Event::StartUpload(_) | Event::Data(_) => {
                 line.implausible("the device speaks as if it were to send a file; this is a push");
             }
-            Event::Cancel(_) | Event::Pause(_) => {}
+            Event::Retrying(_) | Event::Cancel(_) | Event::Pause(_) => {}
         }
     }
 
@@ -352,54 +355,6 @@ impl Serve {
         self.told = finish.digests;
     }
 
-    pub(super) fn settle(&mut self, line: &mut Line, now: Time) {
-        // Before the verdicts: a good one does not outweigh another digest than ours.
-        if self.comparison == Some(Comparison::Different) && (self.everything || self.by_url()) {
-            line.fail(bad_digest(&line.device, None));
-        }
-        for outcome in std::mem::take(&mut self.outcomes) {
-            match verdict_failure(&line.device, &outcome) {
-                // It may have had the file, or a part of it, before this transfer: its verdict is its own.
-                None => self.good(Confirmed::DeviceVerdict, line),
-                Some(_) if self.stale(&outcome) => {
-                    self.stale += 1;
-                    line.implausible(format!("verdict {:?} before anything was asked for", outcome.verdict));
-                }
-                Some(failure) => line.fail(failure),
-            }
-        }
-        line.returned = false;
-        if self.comparison == Some(Comparison::Equal) {
-            self.good(Confirmed::DeviceDigest, line);
-        }
-        let acked = self.size > 0 && self.done.covered() == self.size && !self.guesses;
-        if !self.confirms && !self.by_url() && self.queue.is_empty() && (acked || self.everything) {
-            self.good(Confirmed::Acks, line);
-        }
-        line.traffic.payload_bytes = self.done.covered();
-        let _ = now;
-    }
-
-    /// A verdict on content before this attempt gave any belongs to the attempt before, unless the device insists, or told how
-    /// it fetches the content elsewhere.
-    fn stale(&self, outcome: &Outcome) -> bool {
-        self.asked.is_none()
-            && !(self.by_url() && self.reacted)
-            && self.stale < STALE_MOST
-            && matches!(outcome.verdict, Verdict::BadDigest | Verdict::BadSize)
-    }
-
-    fn good(&mut self, confirmed: Confirmed, line: &mut Line) {
-        if !self.by_url() {
-            self.done = Span::new(0, self.size).into();
-        }
-        let confirmed = match self.comparison {
-            Some(Comparison::Equal) => Confirmed::DeviceDigest,
-            _ => confirmed,
-        };
-        line.finish(Ending::Good { confirmed, size: self.size, digests_by_device: self.told.clone() });
-    }
-
     pub(super) fn next(&mut self, line: &mut Line, now: Time) -> Option<Action> {
         let request = *self.queue.front()?;
         let piece = request.span.len().min(request.limit);
@@ -413,7 +368,8 @@ impl Serve {
         } else if let Some(front) = self.queue.front_mut() {
             front.span.start = end;
         }
-        line.traffic.retransmitted_bytes += self.sent.covered_in(span);
+        let known = if self.earlier.is_empty() { &self.sent } else { &self.earlier };
+        line.traffic.retransmitted_bytes += known.covered_in(span);
         self.note(request.tag, span, now);
         line.reserve(span, now);
         Some(Action::Send { tag: request.tag, span, last: span.end >= self.size })
@@ -421,6 +377,9 @@ impl Serve {
 
     fn note(&mut self, tag: Tag, span: Span, now: Time) {
         self.sent.insert(span);
+        if !self.earlier.is_empty() {
+            self.earlier.insert(span);
+        }
         if self.recent.len() >= RECENT_MOST {
             self.recent.pop_front();
         }

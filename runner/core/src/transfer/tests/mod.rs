@@ -7,6 +7,7 @@ mod push;
 mod push_asks;
 mod push_rules;
 mod receive;
+mod retrying;
 mod serve;
 mod verify;
 

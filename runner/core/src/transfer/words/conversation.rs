@@ -136,6 +136,10 @@ pub struct Opening {
     pub packet_size: u32,
     /// Grows with every start and resumption of the transfer, for ever.
     pub epoch: u32,
+    /// Which attempt of the step this is, from 1 on.
+    pub attempt: u32,
+    /// When this session began: Unix seconds; 0 = not told.
+    pub started_at: u64,
     /// What the receiving end already holds, merged and sorted.
     pub done: Vec<Span>,
     /// Variables for the codec.
@@ -169,6 +173,8 @@ pub enum Event {
     Finish(Finish),
     /// How it ended on the device.
     Outcome(Outcome),
+    /// A try of its own failed like this, and it begins the next one by itself.
+    Retrying(Outcome),
     /// Gives up.
     Cancel(Text),
     /// Asks for silence for so many milliseconds; 0 = until it speaks again.

@@ -105,6 +105,8 @@ pub(in super::super) fn opening(bench: &Bench<'_>, mode: &Mode, packet_size: u32
         },
         packet_size,
         epoch: 1,
+        attempt: 1,
+        started_at: 0,
         done: Vec::new(),
         vars: bench.vars.clone(),
         saved: Vec::new(),

@@ -192,6 +192,10 @@ struct OpenWritten {
     packet_size: u32,
     #[serde(default = "one")]
     epoch: u32,
+    #[serde(default = "one")]
+    attempt: u32,
+    #[serde(default)]
+    started_at: u64,
     #[serde(default)]
     vars: PairsWritten,
     #[serde(default)]
@@ -218,6 +222,8 @@ impl From<OpenWritten> for Opening {
             file: written.file.into(),
             packet_size: written.packet_size,
             epoch: written.epoch,
+            attempt: written.attempt,
+            started_at: written.started_at,
             done: written.done.into_iter().map(Span::from).collect(),
             vars,
             saved: written.saved.0,

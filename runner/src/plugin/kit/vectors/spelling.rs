@@ -265,6 +265,7 @@ pub(super) enum EventWritten {
     Progress(ProgressWritten),
     Finish(FinishWritten),
     Outcome(OutcomeWritten),
+    Retrying(OutcomeWritten),
     Cancel(TextWritten),
     Pause(u32),
 }
@@ -285,6 +286,7 @@ impl From<EventWritten> for Event {
             }
             EventWritten::Finish(finish) => Self::Finish(finish.into()),
             EventWritten::Outcome(outcome) => Self::Outcome(outcome.into()),
+            EventWritten::Retrying(outcome) => Self::Retrying(outcome.into()),
             EventWritten::Cancel(text) => Self::Cancel(text.into()),
             EventWritten::Pause(ms) => Self::Pause(ms),
         }

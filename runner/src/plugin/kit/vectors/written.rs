@@ -31,6 +31,8 @@ fn open(opening: &Opening) -> Value {
         ("file", file(&opening.file)),
         ("packet_size", json!(opening.packet_size)),
         ("epoch", json!(opening.epoch)),
+        ("attempt", json!(opening.attempt)),
+        ("started_at", json!(opening.started_at)),
         ("vars", pairs(&opening.vars)),
         ("done", json!(done)),
         ("saved", json!(hex(&opening.saved))),
@@ -110,6 +112,7 @@ pub fn event(event: &Event) -> Value {
             ("digests", self::digests(digests)),
         ]) }),
         Event::Outcome(ended) => json!({ "outcome": outcome(ended) }),
+        Event::Retrying(ended) => json!({ "retrying": outcome(ended) }),
         Event::Cancel(words) => json!({ "cancel": text(words) }),
         Event::Pause(millis) => json!({ "pause": millis }),
     }
@@ -228,7 +231,7 @@ fn entries<const N: usize>(fields: [(&str, Value); N]) -> impl Iterator<Item = (
 mod tests {
     use super::super::{Call, read};
     use super::*;
-    use packhorse_core::transfer::{Algorithm, Chunk, Direction, Driver, StartUpload};
+    use packhorse_core::transfer::{Algorithm, Chunk, Direction, Driver, StartUpload, Verdict};
 
     #[test]
     fn what_is_written_is_read_as_it_was() {
@@ -243,6 +246,8 @@ mod tests {
             file: file.clone(),
             packet_size: 7,
             epoch: 5,
+            attempt: 2,
+            started_at: 1_790_000_000,
             done: vec![Span::new(3, 9)],
             vars: vec![("id".to_owned(), "007".to_owned())],
             saved: vec![0xff, 0],
@@ -255,6 +260,7 @@ mod tests {
             Event::Data(data),
             Event::Ack(Span::new(0, u64::MAX)),
             Event::Missing(Span::new(1, 2)),
+            Event::Retrying(Outcome { verdict: Verdict::BadSize, text: Text::default() }),
         ];
         let chunk = Command::Chunk(Chunk { tag: 3, offset: 0, bytes: Vec::new(), last: false });
         let faults = [Faulted { index: 1, fault: Fault::Malformed("why".to_owned()) }];

@@ -1,19 +1,43 @@
 //! What a component's bytes say before any of it is compiled: which contract it speaks, what it wants and offers.
+//!
+//! * `adapter`: one face for all versions of the contract; `v1`: the adapter for 1.0.0. A version that is released gets a folder
+//!   beside it, and a case of [`Contract`]: the compiler names every place that has to choose.
 
-use serde::Serialize;
+mod adapter;
+mod v1;
+
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use super::PluginError;
 
-/// The contract that this runner speaks.
-pub const CONTRACT_VERSION: &str = "1.0.0";
-/// The device's interface.
-pub(crate) const DEVICE: &str = "packhorse:codec/device@1.0.0";
+pub(crate) use self::adapter::{Device, Functions, Platform, link};
+
+/// The newest contract that this runner speaks: what its SDKs build for.
+pub const CONTRACT_VERSION: &str = v1::VERSION;
 const PACKAGE: &str = "packhorse:codec/";
 const DIAGNOSTICS: &str = "packhorse:codec/diagnostics";
 const PLATFORM: &str = "packhorse:codec/platform";
 /// More of either is no codec.
 const MAX_NAMES: usize = 256;
+
+/// A released version of the contract, for which there is an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Contract {
+    /// 1.0.0.
+    V1,
+}
+
+impl Contract {
+    pub(crate) const ALL: [Self; 1] = [Self::V1];
+
+    /// As it stands in the names of imports and exports.
+    pub(crate) const fn version(self) -> &'static str {
+        match self {
+            Self::V1 => v1::VERSION,
+        }
+    }
+}
 
 /// A component's outside.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -24,14 +48,15 @@ pub struct Outside {
     pub exports: Vec<String>,
 }
 
-/// Checks that `bytes` are a whole and valid component, of our contract's version, that imports nothing but diagnostics.
-pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<Outside, PluginError> {
+/// Checks that `bytes` are a whole and valid component, of a version of the contract that we speak, that imports nothing but
+/// diagnostics.
+pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<Contract, PluginError> {
     let outside = read(name, bytes)?;
     if super::step::is_step(&outside) {
         let problem = "is a step plugin, and no codec: `uses: plugin.run` runs it".to_owned();
         return Err(PluginError::NotACodec { name: name.to_owned(), problem });
     }
-    check_version(name, &outside)?;
+    let contract = version(name, &outside)?;
     for import in &outside.imports {
         let (interface, _) = import.split_once('@').unwrap_or((import, ""));
         if interface != DIAGNOSTICS {
@@ -39,37 +64,39 @@ pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<Outside, PluginError> {
             return Err(PluginError::ForbiddenImport { name, hint: hint(&import), import });
         }
     }
-    if !outside.exports.iter().any(|export| export.starts_with(PLATFORM)) {
+    let exports_it = outside.exports.iter().any(|export| export.starts_with(PLATFORM));
+    let Some(contract) = contract.filter(|_| exports_it) else {
         return Err(PluginError::NotACodec {
             name: name.to_owned(),
             problem: format!("exports no {PLATFORM}@{CONTRACT_VERSION}: it is a component, and no codec"),
         });
-    }
+    };
     validate(name, bytes)?;
-    Ok(outside)
+    Ok(contract)
 }
 
-/// The versions of our package among the names; all must be ours.
-fn check_version(name: &str, outside: &Outside) -> Result<(), PluginError> {
+/// The version of our package in all of the names: one, and one that we speak. Nothing where no name is of our package.
+fn version(name: &str, outside: &Outside) -> Result<Option<Contract>, PluginError> {
     let named = outside.imports.iter().chain(&outside.exports).filter(|item| item.starts_with(PACKAGE));
+    let mut spoken: Option<Contract> = None;
     for item in named {
         let found = item.split_once('@').map_or("without a version", |(_, version)| version);
-        if found != CONTRACT_VERSION {
-            let hint = if newer(found) { "it needs a newer packhorse" } else { "build it with this version's SDK" };
-            let (name, found) = (name.to_owned(), found.to_owned());
-            return Err(PluginError::WrongContract {
-                name,
-                contract: "packhorse:codec",
-                found,
-                ours: CONTRACT_VERSION,
-                hint,
-            });
+        let known = Contract::ALL.into_iter().find(|contract| contract.version() == found);
+        match known.filter(|known| spoken.is_none_or(|spoken| spoken == *known)) {
+            Some(known) => spoken = Some(known),
+            None => return Err(foreign(name, found)),
         }
     }
-    Ok(())
+    Ok(spoken)
 }
 
-pub(super) fn newer(found: &str) -> bool {
+fn foreign(name: &str, found: &str) -> PluginError {
+    let hint = if newer(found) { "it needs a newer packhorse" } else { "build it with this version's SDK" };
+    let (name, found) = (name.to_owned(), found.to_owned());
+    PluginError::WrongContract { name, contract: "packhorse:codec", found, ours: CONTRACT_VERSION, hint }
+}
+
+pub(crate) fn newer(found: &str) -> bool {
     let ours = semver::Version::parse(CONTRACT_VERSION).expect("our own version is one");
     semver::Version::parse(found).is_ok_and(|found| found > ours)
 }
@@ -134,7 +161,7 @@ fn kind_of_text(bytes: &[u8]) -> &'static str {
 }
 
 /// The engine validates too; here a broken file gets its message before any compiler sees it.
-pub(super) fn validate(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
+pub(crate) fn validate(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let not = |error: wasmparser::BinaryReaderError| PluginError::NotACodec {
         name: name.to_owned(),
         problem: format!("is not valid: {error}"),

@@ -1,7 +1,7 @@
-//! The contract of `sdk/wit` as Rust, generated. Nothing outside this room sees these types.
+//! The words of 1.0.0 as they were released, as Rust, generated. Nothing outside this folder sees these types.
 
 wasmtime::component::bindgen!({
-    path: "../sdk/wit",
+    path: "../sdk/wit/released/1.0.0.wit",
     world: "codec-with-device",
 });
 

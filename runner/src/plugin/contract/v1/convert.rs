@@ -5,10 +5,11 @@
 use packhorse_core::transfer as core;
 
 use super::bindings::{device, platform, types};
-use super::{MAX_LAST_WORDS_BYTES, MAX_TEXT_BYTES};
+use crate::plugin::MAX_TEXT_BYTES;
+use crate::plugin::texts::cut;
 
 /// A list, element by element; the allocation stays where both elements have one layout.
-fn list<A, B: From<A>>(items: Vec<A>) -> Vec<B> {
+pub(super) fn list<A, B: From<A>>(items: Vec<A>) -> Vec<B> {
     items.into_iter().map(B::from).collect()
 }
 
@@ -111,6 +112,7 @@ impl From<types::Event> for core::Event {
             types::Event::Progress(progress) => Self::Progress(progress.into()),
             types::Event::Finish(finish) => Self::Finish(finish.into()),
             types::Event::Outcome(outcome) => Self::Outcome(outcome.into()),
+            types::Event::Retrying(outcome) => Self::Retrying(outcome.into()),
             types::Event::Cancel(text) => Self::Cancel(text.into()),
             types::Event::Pause(ms) => Self::Pause(ms),
         }
@@ -131,6 +133,7 @@ impl From<core::Event> for types::Event {
             core::Event::Progress(progress) => Self::Progress(progress.into()),
             core::Event::Finish(finish) => Self::Finish(finish.into()),
             core::Event::Outcome(outcome) => Self::Outcome(outcome.into()),
+            core::Event::Retrying(outcome) => Self::Retrying(outcome.into()),
             core::Event::Cancel(text) => Self::Cancel(text.into()),
             core::Event::Pause(ms) => Self::Pause(ms),
         }
@@ -206,6 +209,8 @@ impl From<&core::Opening> for types::Transfer {
             file: value.file.clone().into(),
             packet_size: value.packet_size,
             epoch: value.epoch,
+            attempt: value.attempt,
+            started_at: value.started_at,
             done: list(value.done.clone()),
             vars: value.vars.clone(),
             saved: value.saved.clone(),
@@ -245,23 +250,4 @@ impl From<device::Encoded> for core::Encoded {
     fn from(value: device::Encoded) -> Self {
         Self { messages: list(value.messages), faults: list(value.faults), dirty: value.dirty }
     }
-}
-
-/// A batch for the guest.
-pub(crate) fn batch<A, B: From<A>>(items: Vec<A>) -> Vec<B> {
-    list(items)
-}
-
-/// A guest's last words as they may stand in a log.
-pub(crate) fn last_words(words: String) -> String {
-    cut(words, MAX_LAST_WORDS_BYTES)
-}
-
-/// At most `limit` bytes, whole characters, and no control characters: texts of guests stand in logs and on terminals.
-fn cut(mut text: String, limit: usize) -> String {
-    text.truncate(text.floor_char_boundary(limit));
-    if text.contains(char::is_control) {
-        return text.replace(char::is_control, " ");
-    }
-    text
 }
