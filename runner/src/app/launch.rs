@@ -37,6 +37,8 @@ pub struct Launch {
     pub vars: BTreeMap<String, String>,
     /// Which files of this machine `inputs` may name.
     pub local: Local,
+    /// Root `trigger` of expressions; null where somebody asked for the run by its name.
+    pub trigger: Value,
 }
 
 /// Which files of this machine whoever asks may name.
@@ -62,13 +64,14 @@ pub struct Prepared {
     plugin: Option<Arc<Plugin>>,
     /// By the name that the workflow gives them.
     steps: BTreeMap<String, Arc<StepPlugin>>,
+    trigger: Value,
 }
 
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
 pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>) -> Result<Prepared, Stop> {
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
     let checked = Arc::clone(&workflow);
-    let (given, local) = (launch.inputs.clone(), launch.local.clone());
+    let (given, local, trigger) = (launch.inputs.clone(), launch.local.clone(), launch.trigger.clone());
     let (inputs, mut files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
@@ -85,7 +88,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
         plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
     }
     let steps = step_plugins(library, &workflow, settings).await?;
-    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps })
+    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps, trigger })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
@@ -122,6 +125,7 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         inputs: prepared.inputs,
         device,
+        trigger: prepared.trigger,
         vars: prepared.vars,
         codec,
         plugins,

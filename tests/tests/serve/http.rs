@@ -101,7 +101,7 @@ fn definitions_are_shown_with_what_is_wrong() {
     loop {
         let metrics = get(&at, "/metrics").is(200).body;
         let wanted = [
-            "packhorse_runs_finished_total{workflow=\"failer\",status=\"failed\"} 1",
+            "packhorse_runs_finished_total{workflow=\"failer\",status=\"failed\",trigger=\"manual\"} 1",
             "packhorse_definitions_stale{kind=\"workflow\"} 1",
             "packhorse_mqtt_connected 1",
         ];

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, events, runs, system};
+use super::{definitions, events, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -33,6 +33,11 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(definitions::plugins))
         .routes(routes!(definitions::plugin))
         .routes(routes!(definitions::reload))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::call))
+        .routes(routes!(triggers::letters))
+        .routes(routes!(triggers::letter))
+        .routes(routes!(triggers::retry))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))
