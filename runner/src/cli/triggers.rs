@@ -25,7 +25,7 @@ pub(super) async fn letters(args: LettersArgs, show: Show) -> Result<Exit, Stop>
         LettersCommand::Drop(letter) => (LetterWish::Drop, letter.id),
         LettersCommand::Retry(letter) => (LetterWish::Retry, letter.id),
     };
-    let value = ask_daemon(&settings(args.data.data)?, Question::Letters { wish, id }).await?;
+    let value = ask_daemon(&settings(args.data)?, Question::Letters { wish, id }).await?;
     let text = match wish {
         LetterWish::List => letter_lines(&items(&value)?),
         LetterWish::Show => whole(&read(value.clone())?),

@@ -46,6 +46,8 @@ pub struct TriggerView {
     /// When a schedule starts its next run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_fire: Option<String>,
+    /// Whether it would hear of something now.
+    pub listens: bool,
     /// What waits for its turn.
     pub waiting: u64,
     /// Since the process began.
@@ -61,6 +63,7 @@ pub(super) struct Page {
     pub(super) counts: Counts,
     pub(super) last_fired: Option<WallTime>,
     pub(super) next_fire: Option<WallTime>,
+    pub(super) listens: bool,
     pub(super) waiting: u64,
     pub(super) trouble: Option<String>,
 }
@@ -81,6 +84,11 @@ impl Books {
 
     pub(super) fn page(&self, name: &Name) -> Page {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether it listens, and why not where that is known.
+    pub(super) fn listens(&self, name: &Name, trouble: Option<String>, listens: bool) {
+        self.note(name, |page| (page.listens, page.trouble) = (listens, trouble));
     }
 
     /// A trigger that is gone leaves nothing.

@@ -144,12 +144,12 @@ impl Folder {
             tracing::warn!(workflow = %self.name.workflow, folder = %self.path.display(), "a folder holds more than {MOST} files: the others are not looked at");
         }
         self.crowded = crowded;
-        self.shared.books.note(&self.name, |page| page.trouble = None);
+        self.shared.books.listens(&self.name, None, true);
     }
 
     fn trouble(&self, why: &str) {
         let failure = Failure::new("PH8507", Class::Operator, format!("{}: {why}", self.path.display()));
-        self.shared.books.note(&self.name, |page| page.trouble = Some(failure.message.clone()));
+        self.shared.books.listens(&self.name, Some(failure.message.clone()), false);
         self.shared.tell(&self.name, "the folder", &failure);
     }
 }

@@ -233,6 +233,7 @@ fn view(name: &Name, definition: &Definition, shared: &Shared) -> TriggerView {
         what: definition.trigger.what(),
         last_fired: text(page.last_fired),
         next_fire: text(page.next_fire),
+        listens: page.listens || definition.trigger.kind() == Kind::Http,
         waiting: page.waiting,
         counts: page.counts,
         trouble: page.trouble,

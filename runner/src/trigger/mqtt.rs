@@ -26,13 +26,14 @@ pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::R
     loop {
         match shared.bus.subscribe(&topic, Qos::AtLeastOnce).await {
             Ok(mut subscription) => {
-                shared.books.note(&name, |page| page.trouble = None);
+                shared.books.listens(&name, None, true);
                 serve(&shared, &name, &mut desk, &mut subscription).await;
+                shared.books.listens(&name, None, false);
             }
             Err(BusError::Closed) => return,
             Err(error) => {
                 tracing::warn!(workflow = %name.workflow, trigger = %name.id, %topic, "a trigger cannot listen: {}", chain(&error));
-                shared.books.note(&name, |page| page.trouble = Some(chain(&error)));
+                shared.books.listens(&name, Some(chain(&error)), false);
             }
         }
         tokio::time::sleep(AGAIN).await;

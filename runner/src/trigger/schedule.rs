@@ -115,7 +115,7 @@ impl Clock {
         }
         self.behind = due.clock_behind;
         let trouble = due.clock_behind.then(|| "clock_behind".to_owned());
-        self.shared.books.note(&self.name, |page| page.trouble = trouble);
+        self.shared.books.listens(&self.name, trouble, !due.clock_behind);
         if due.skipped {
             tracing::warn!(%workflow, %trigger, "times of a schedule passed unseen and were passed over");
         }

@@ -180,7 +180,12 @@ impl Names {
         }
         let kinds: Vec<&str> = self.triggers.iter().map(|kind| kind.name()).collect();
         let message = format!("a trigger of kind {} has no field `{name}`", kinds.join(" or "));
-        let known: Vec<&str> = fields().map(|(field, _)| *field).collect();
+        let mut known: Vec<&str> = Vec::new();
+        fields().for_each(|(field, _)| {
+            if !known.contains(field) {
+                known.push(field)
+            }
+        });
         wrong(2, codes::UNKNOWN_OUTPUT, message, suggest("fields", name, known), "")
     }
 

@@ -45,8 +45,9 @@ pub(in super::super) struct DataArgs {
 pub(in super::super) struct LettersArgs {
     #[command(subcommand)]
     pub command: Option<LettersCommand>,
-    #[command(flatten)]
-    pub data: DataArgs,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
 }
 
 /// What can be done about dead letters.

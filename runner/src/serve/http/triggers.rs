@@ -14,11 +14,13 @@ use packhorse_core::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
 
 /// A list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct List {
-    /// What is in it: the objects that `packhorse triggers -o json` and `packhorse dead-letters -o json` print.
+pub(super) struct ObjectList {
+    /// The objects that `packhorse triggers -o json` and `packhorse dead-letters -o json` print.
     #[schema(value_type = Vec<Object>)]
     items: Vec<Value>,
 }
@@ -35,6 +37,18 @@ pub(super) struct Triggered {
     ignored: bool,
 }
 
+/// What a request to a trigger bears.
+#[derive(Debug)]
+pub(super) struct Payload;
+
+impl utoipa::PartialSchema for Payload {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().description(Some("What a request to a trigger bears.")).into()
+    }
+}
+
+impl utoipa::ToSchema for Payload {}
+
 /// Which trigger.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -50,18 +64,17 @@ fn items<T: Serialize>(all: &[T]) -> Vec<Value> {
 
 /// What starts runs by itself.
 #[utoipa::path(get, path = "/v1/triggers", tag = "triggers",
-    responses((status = 200, body = List), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Result<Json<List>, Problem> {
+    responses((status = 200, body = ObjectList), (status = 401, body = Problem), (status = 403, body = Problem)))]
+pub(super) async fn triggers(State(api): State<Api>, headers: HeaderMap) -> Result<Json<ObjectList>, Problem> {
     api.access.check(&headers, Scope::DefinitionsRead)?;
-    Ok(Json(List { items: items(&api.runner.triggers().list()) }))
+    Ok(Json(ObjectList { items: items(&api.runner.triggers().list()) }))
 }
 
-/// Starts a run by the workflow's trigger of kind `http`; the body is its payload. With `Idempotency-Key`, or a `dedupe_key` of the
-/// trigger, the same request again gives the same run.
+/// Starts a run by the workflow's trigger of kind `http`; the body is its payload, JSON or any bytes, 64 KiB at the most.
 #[utoipa::path(post, path = "/v1/triggers/{workflow}", tag = "triggers",
     params(("workflow" = String, Path, description = "Its name"), Which,
         ("Idempotency-Key" = Option<String>, Header, description = "One run for all requests with this key")),
-    request_body(content = Option<Object>, content_type = "application/json", description = "JSON, text or bytes; 64 KiB at the most"),
+    request_body(content = Option<Payload>),
     responses(
         (status = 201, description = "Started", body = Triggered),
         (status = 200, description = "Ignored, or started by an earlier request", body = Triggered),
@@ -70,7 +83,7 @@ pub(super) async fn list(State(api): State<Api>, headers: HeaderMap) -> Result<J
         (status = 409, description = "A request with this key is under way", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
         (status = 429, description = "The trigger may start no more runs now", body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn call(
+pub(super) async fn trigger(
     State(api): State<Api>,
     headers: HeaderMap,
     Path(workflow): Path<String>,
@@ -94,10 +107,10 @@ pub(super) async fn call(
 
 /// What came to triggers and no run could be made of, newest first, without payloads.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "triggers",
-    responses((status = 200, body = List), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn letters(State(api): State<Api>, headers: HeaderMap) -> Result<Json<List>, Problem> {
+    responses((status = 200, body = ObjectList), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn dead_letters(State(api): State<Api>, headers: HeaderMap) -> Result<Json<ObjectList>, Problem> {
     api.access.check(&headers, Scope::RunsRead)?;
-    Ok(Json(List { items: items(&api.runner.triggers().letters().list().await?) }))
+    Ok(Json(ObjectList { items: items(&api.runner.triggers().letters().list().await?) }))
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
@@ -109,7 +122,7 @@ fn number(text: &str) -> Result<u64, Problem> {
     params(("letter" = String, Path, description = "Its id")),
     responses((status = 200, body = Object), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn letter(
+pub(super) async fn dead_letter(
     State(api): State<Api>,
     headers: HeaderMap,
     Path(letter): Path<String>,
@@ -124,7 +137,7 @@ pub(super) async fn letter(
     params(("letter" = String, Path, description = "Its id")),
     responses((status = 200, body = Triggered), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn retry(
+pub(super) async fn retry_dead_letter(
     State(api): State<Api>,
     headers: HeaderMap,
     Path(letter): Path<String>,
