@@ -92,6 +92,7 @@ impl World {
             vars: Vec::new(),
             epoch: 1,
             checkpoint: None,
+            first: None,
             control: watched,
             notes,
             claim: Arc::new(Unclaimed),

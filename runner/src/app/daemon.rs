@@ -227,9 +227,9 @@ pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Start) ->
 }
 
 async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<Prepared, Failure> {
-    let Start { workflow, inputs, codec, vars, folder, trigger } = asked;
+    let Start { workflow, inputs, codec, vars, folder, trigger, message } = asked;
     let local = folder.map_or(Local::Nobody, Local::From);
-    let asked = Launch { workflow, inputs, codec, vars, local, trigger };
+    let asked = Launch { workflow, inputs, codec, vars, local, trigger, message };
     let generation = catalogs.current();
     let library = Library::Generation(&generation, &ground.world.host);
     prepare(asked, &ground.settings, &library).await.map_err(whole)

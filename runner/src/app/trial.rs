@@ -149,6 +149,7 @@ async fn carried(
         vars: vars.clone(),
         epoch: 1,
         checkpoint: None,
+        first: None,
         control,
         notes,
         claim: Arc::new(Unclaimed),

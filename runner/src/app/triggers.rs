@@ -46,10 +46,10 @@ impl Starter for Starting {
 }
 
 async fn started(ground: Ground, catalogs: Catalogs, metrics: Arc<Metrics>, asked: Asked) -> Result<Begun, Failure> {
-    let Asked { workflow, inputs, folder, context, key } = asked;
+    let Asked { workflow, inputs, folder, context, key, message } = asked;
     let (name, kind) = (workflow.clone(), workflow_kind(&context).to_owned());
     let once = key.map(|key| Once { key: key.key, request: key.request });
-    let start = Start { workflow, inputs, folder, trigger: context, ..Start::default() };
+    let start = Start { workflow, inputs, folder, trigger: context, message, ..Start::default() };
     let started = from_afar(&ground, &catalogs, start, once).await?;
     if !started.replayed {
         metrics.started(&name, &kind);

@@ -139,6 +139,7 @@ fn new_run(source: &str) -> NewRun {
         inputs: serde_json::Map::new(),
         device: serde_json::Value::Null,
         trigger: serde_json::Value::Null,
+        message: None,
         vars: BTreeMap::new(),
         codec: None,
         plugins: BTreeMap::new(),

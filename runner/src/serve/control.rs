@@ -1,6 +1,7 @@
 //! The control socket: one JSON line a question, one JSON line an answer, on a socket that only its owner can open.
 
 use packhorse_core::failure::{Class, Failure};
+use packhorse_core::run::FirstMessage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -126,6 +127,9 @@ pub struct Start {
     /// Root `trigger` of the run's expressions; never from a question: who asks cannot say that a trigger does.
     #[serde(skip)]
     pub trigger: Value,
+    /// The message that asks for the run; never from a question either.
+    #[serde(skip)]
+    pub message: Option<FirstMessage>,
 }
 
 /// An answer.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Starts that may wait.
 const MOST: usize = 1_000;
 /// Tries of a start that may go well later.
-const TRIES: u32 = 6;
+const TRIES: u32 = 5;
 /// Letters a minute about what found no room: a storm must not keep the store busy.
 const LETTERS: u32 = 60;
 

@@ -204,9 +204,10 @@ impl Triggers {
 
 /// What a letter was made of.
 fn came(letter: &Letter) -> Result<Came, Failure> {
-    let context = match (&letter.context, letter.whole()) {
+    let raw = letter.whole().map(Bytes::from);
+    let context = match (&letter.context, &raw) {
         (Some(context), _) => context.clone(),
-        (None, Some(payload)) => trigger::mqtt(&Arrived { topic: &letter.source, payload: &payload, at: now() }),
+        (None, Some(payload)) => trigger::mqtt(&Arrived { topic: &letter.source, payload, at: now() }),
         (None, None) => {
             let message = format!("of dead letter {} only the beginning was kept", letter.id);
             return Err(Failure::new("PH8506", Class::Permanent, message));
@@ -214,7 +215,7 @@ fn came(letter: &Letter) -> Result<Came, Failure> {
     };
     let folder = context.get("path").and_then(Value::as_str).and_then(|path| std::path::Path::new(path).parent());
     let folder = folder.map(std::path::Path::to_path_buf).or_else(|| (letter.kind == "schedule").then(|| ".".into()));
-    Ok(Came { source: letter.source.clone(), context, own_key: letter.key.clone(), folder, ..Came::default() })
+    Ok(Came { source: letter.source.clone(), context, raw, own_key: letter.key.clone(), folder, mark: None })
 }
 
 fn no_trigger(workflow: &str, id: Option<&str>) -> Failure {

@@ -10,7 +10,7 @@ use crate::store::{KeyValue, wall};
 use bytes::Bytes;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::run::WallTime;
+use packhorse_core::run::{FirstMessage, WallTime};
 use packhorse_core::trigger::Verdict;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,6 +87,7 @@ impl Shared {
             inputs: order.inputs.clone(),
             folder: order.came.folder.clone(),
             context: order.came.context.clone(),
+            message: order.came.raw.as_ref().map(|raw| FirstMessage::new(&order.came.source, raw)),
             key,
         };
         let begun = self.starter.start(asked).await?;

@@ -2,7 +2,7 @@
 
 use crate::store::BoxFuture;
 use packhorse_core::failure::Failure;
-use packhorse_core::run::RunId;
+use packhorse_core::run::{FirstMessage, RunId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub struct Asked {
     pub folder: Option<PathBuf>,
     /// Root `trigger` of the run's expressions.
     pub context: Value,
+    /// The message that asks for it, for its codec.
+    pub message: Option<FirstMessage>,
     /// One run for everything with the same key.
     pub key: Option<Key>,
 }

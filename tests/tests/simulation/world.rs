@@ -164,6 +164,7 @@ impl World {
                 device: serde_json::json!({ "id": device }),
                 inputs,
                 trigger: serde_json::Value::Null,
+                message: None,
                 vars: Default::default(),
                 codec: Some(setting.pin(scenario.devices[plan.device].acme)),
                 plugins: Default::default(),

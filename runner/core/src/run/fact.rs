@@ -5,6 +5,8 @@ use crate::effect::Traffic;
 use crate::failure::Failure;
 use crate::grant::RefusedCall;
 use crate::step::Outputs;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -83,6 +85,9 @@ pub struct Created {
     /// Root `trigger` of expressions; absent where somebody asked for the run by its name.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub trigger: Value,
+    /// The message that started it, where it is one that its codec understands: the first input of its first transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<FirstMessage>,
     /// Resolved variables for the codec.
     pub vars: BTreeMap<String, String>,
     /// Absent where no step needs one.
@@ -90,6 +95,27 @@ pub struct Created {
     /// Step plugins, as the workflow names them, with the SHA-256 of their bytes in lowercase hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, String>,
+}
+
+/// A message as it came, for a codec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstMessage {
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes in Base64.
+    pub payload: String,
+}
+
+impl FirstMessage {
+    /// A message of these bytes.
+    pub fn new(topic: &str, payload: &[u8]) -> Self {
+        Self { topic: topic.to_owned(), payload: STANDARD.encode(payload) }
+    }
+
+    /// Its bytes; nothing where they were damaged.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.payload).ok()
+    }
 }
 
 /// Which codec a run speaks, to the byte.
@@ -460,6 +486,6 @@ mod tests {
         let old = r#"{"v":1,"at":1,"fact":"created","run":"run_01J9ZK3M5N7P9Q1R3S5T7V9W1X","workflow":"w","digest":"00","engine":"0.1.0","inputs":{},"vars":{},"codec":null}"#;
         let record = Record::decode(old.as_bytes()).expect("is read");
         let again = String::from_utf8(record.encode()).expect("text");
-        assert!(!again.contains("plugins") && !again.contains("trigger"), "{again}");
+        assert!(["plugins", "trigger", "message"].iter().all(|name| !again.contains(name)), "{again}");
     }
 }

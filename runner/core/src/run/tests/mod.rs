@@ -136,6 +136,7 @@ pub(super) fn created() -> Created {
         inputs: Map::new(),
         device: Value::Null,
         trigger: Value::Null,
+        message: None,
         vars: BTreeMap::new(),
         codec: None,
         plugins: BTreeMap::new(),
