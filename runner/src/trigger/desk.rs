@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const MOST: usize = 1_000;
 /// Tries of a start that may go well later.
 const TRIES: u32 = 5;
-/// Letters a minute about what found no room: a storm must not keep the store busy.
+/// Letters a minute, twice as many at once: a storm must not keep the store busy.
 const LETTERS: u32 = 60;
 
 /// One trigger's queue.
@@ -43,17 +43,22 @@ impl Desk {
 
     /// Takes what came: judges it, and puts it at the end of the queue.
     pub(super) async fn take(&mut self, came: Came) {
-        let definition = self.definition();
-        let Some(order) = self.shared.judged(&self.name, &definition, came).await else { return };
-        if self.queue.len() < MOST {
-            self.queue.push_back(order);
-            return self.count();
+        match self.shared.judged(&self.name, &self.definition(), &came).await {
+            Ok(None) => {}
+            Ok(Some(start)) if self.queue.len() < MOST => {
+                self.queue.push_back(Order { came, start });
+                self.count();
+            }
+            Ok(Some(_)) => {
+                let message = format!("{MOST} starts wait for this trigger, and there is no room for more");
+                self.refuse(&came, &Failure::new("PH8502", Class::Operator, message)).await;
+            }
+            Err(failure) => self.refuse(&came, &failure).await,
         }
-        let message = format!("{MOST} starts wait for this trigger, and there is no room for more");
-        self.overflow(&order.came, &Failure::new("PH8502", Class::Operator, message)).await;
     }
 
-    async fn overflow(&mut self, came: &Came, failure: &Failure) {
+    /// Keeps what no run can be made of; in a storm it is only counted.
+    pub(super) async fn refuse(&mut self, came: &Came, failure: &Failure) {
         if self.letters.take(LETTERS, now()).is_ok() {
             return self.shared.bury(&self.name, &self.definition(), came, failure).await;
         }

@@ -5,7 +5,7 @@ use super::desk::Desk;
 use super::folder::{self, MOST, Seen};
 use super::judge::Definition;
 use super::mqtt::hash;
-use super::shared::{Came, Shared};
+use super::shared::{Came, Seen as Mark, Shared};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::trigger::{self, FileFound, Glob};
@@ -70,7 +70,9 @@ impl Folder {
             Ok(Err(error)) => return self.trouble(&error.to_string()),
             Err(error) => return self.trouble(&error.to_string()),
         };
-        self.forget(&files).await;
+        if !self.crowded {
+            self.forget(&files).await;
+        }
         for (path, seen) in files {
             // What waits is not lost: it is found by the next look.
             if desk.waiting() >= MOST / 20 {
@@ -121,7 +123,15 @@ impl Folder {
         let found = FileFound { path: text.clone(), name, size: seen.size, modified: seen.modified, sha256 };
         let context = trigger::file(&found);
         let folder = path.parent().map(Path::to_path_buf);
-        desk.take(Came { source: text, context, raw: None, own_key, folder, mark: Some((key, mark)) }).await;
+        desk.take(Came {
+            source: text,
+            context,
+            raw: None,
+            own_key,
+            folder,
+            mark: Some(Mark { key, value: mark, expire: None }),
+        })
+        .await;
     }
 
     /// A file that is gone is new when it comes back.

@@ -3,7 +3,7 @@
 use super::books::{Books, Name, TriggerView};
 use super::judge::{Definition, Judge};
 use super::letters::{Letter, Letters};
-use super::shared::{Came, Shared, now};
+use super::shared::{Came, Order, Shared, now};
 use super::starter::{Begun, Key, Starter};
 use super::told::Told;
 use super::{file, mqtt, schedule};
@@ -129,26 +129,16 @@ impl Triggers {
             return Err(Failure::new("PH8501", Class::Permanent, message));
         }
         let came = Came { source: "http".to_owned(), context: trigger::http(&body, now()), ..Came::default() };
-        self.shared.books.note(&name, |page| page.counts.received += 1);
-        let verdict = self.shared.judge.judge(&definition, &came.context).await;
-        let (inputs, dedupe) = match verdict {
-            trigger::Verdict::Start { inputs, dedupe } => (inputs, dedupe),
-            trigger::Verdict::Ignored => {
-                self.shared.books.note(&name, |page| page.counts.ignored += 1);
-                return Ok(Called::Ignored);
-            }
-            trigger::Verdict::Malformed(failure) => {
-                self.shared.books.note(&name, |page| page.counts.failed += 1);
-                return Err(failure);
-            }
-        };
+        let failed = |_: &Failure| self.shared.books.note(&name, |page| page.counts.failed += 1);
+        let judged = self.shared.judged(&name, &definition, &came).await.inspect_err(failed)?;
+        let Some(start) = judged else { return Ok(Called::Ignored) };
         self.token(&name)?;
-        let order = super::shared::Order { came, inputs, dedupe };
+        let order = Order { came, start };
         let begun = match key {
             Some(key) => self.shared.begin_as(&name, &order, Some(key)).await,
             None => self.shared.begin(&name, &order).await,
         };
-        begun.map(Called::Run).inspect_err(|_| self.shared.books.note(&name, |page| page.counts.failed += 1))
+        begun.map(Called::Run).inspect_err(failed)
     }
 
     /// Makes a run of a dead letter after all, and throws the letter away; nothing where the trigger ignores it now.
@@ -162,13 +152,9 @@ impl Triggers {
         let definition = lock(&self.live).get(&name).map(|live| live.definition.borrow().clone());
         let definition = definition.ok_or_else(|| no_trigger(&name.workflow, Some(&name.id)))?;
         let came = came(&letter)?;
-        let begun = match self.shared.judge.judge(&definition, &came.context).await {
-            trigger::Verdict::Start { inputs, dedupe } => {
-                let order = super::shared::Order { came, inputs, dedupe };
-                Some(self.shared.begin(&name, &order).await?)
-            }
-            trigger::Verdict::Ignored => None,
-            trigger::Verdict::Malformed(failure) => return Err(failure),
+        let begun = match self.shared.judged(&name, &definition, &came).await? {
+            Some(start) => Some(self.shared.begin(&name, &Order { came, start }).await?),
+            None => None,
         };
         self.shared.letters.drop(id).await?;
         Ok(begun)
@@ -264,8 +250,10 @@ fn change(generation: &Generation, shared: &Arc<Shared>, live: &mut All) {
     }
     live.retain(|name, live| {
         let stays = wanted.get(name).is_some_and(|wanted| same(wanted, &live.definition.borrow()));
-        if !wanted.contains_key(name) {
-            shared.books.forget(name);
+        match (stays, wanted.contains_key(name)) {
+            (true, _) => {}
+            (false, true) => shared.books.listens(name, None, false),
+            (false, false) => shared.books.forget(name),
         }
         stays
     });

@@ -6,8 +6,9 @@
 use super::books::Name;
 use super::desk::Desk;
 use super::judge::Definition;
-use super::shared::{Came, Shared, now};
+use super::shared::{Came, Seen, Shared, now};
 use crate::bus::{BusError, Message, Qos, Subscription};
+use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::hex;
 use packhorse_core::trigger::{self, Arrived, MAX_PAYLOAD};
@@ -19,6 +20,11 @@ use tokio::sync::watch;
 
 /// Before a filter that the broker refused is asked for again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a retained message is known after it came last.
+const RETAINED: Duration = Duration::from_secs(90 * 86_400);
+/// How long a live one is known, which may have been retained then.
+const LIVE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Listens until it is dropped.
 pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>, topic: String) {
@@ -69,6 +75,7 @@ async fn arrived(shared: &Arc<Shared>, name: &Name, desk: &mut Desk, message: Me
     let key = format!("trigger-seen:{}", hash(&[&name.workflow, &name.id, &message.topic]));
     if message.retain && matches!(shared.read(&key).await, Ok(Some(seen)) if seen == digest) {
         // A broker sends it again with each connection.
+        drop(shared.ask(KvRequest::Expire { key, after: RETAINED }).await);
         return shared.books.note(name, |page| page.counts.replayed += 1);
     }
     let large = message.payload.len() > MAX_PAYLOAD;
@@ -78,14 +85,14 @@ async fn arrived(shared: &Arc<Shared>, name: &Name, desk: &mut Desk, message: Me
         own_key: message.retain.then(|| format!("retained:{digest}")),
         raw: Some(message.payload),
         folder: None,
-        mark: Some((key, digest)),
+        mark: Some(Seen { key, value: digest, expire: Some(if message.retain { RETAINED } else { LIVE }) }),
     };
     if large {
         let size = came.raw.as_ref().map_or(0, bytes::Bytes::len);
         let message = format!("a payload of {size} bytes is larger than {MAX_PAYLOAD}");
         let failure = Failure::new("PH8501", Class::Permanent, message);
         shared.books.note(name, |page| page.counts.received += 1);
-        return shared.bury(name, &desk.definition(), &came, &failure).await;
+        return desk.refuse(&came, &failure).await;
     }
     desk.take(came).await;
 }

@@ -2,7 +2,7 @@
 
 use super::books::Name;
 use super::judge::Definition;
-use super::shared::{Came, Shared, now, passes};
+use super::shared::{Came, Order, Shared, now, passes};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::WallTime;
@@ -64,7 +64,8 @@ impl Clock {
         let definition = self.definition.borrow().clone();
         let Source::Schedule(schedule) = &definition.trigger.source else { return Ok(()) };
         let now = now();
-        if self.identity == schedule.identity() && self.wake_at.is_some_and(|wake| now < wake) {
+        let before = self.mark.as_ref().is_some_and(|mark| now < mark.settled);
+        if !before && self.identity == schedule.identity() && self.wake_at.is_some_and(|wake| now < wake) {
             return Ok(());
         }
         let due = due(schedule, &format!("{} {}", self.name.workflow, self.name.id), self.mark.as_ref(), now);
@@ -97,7 +98,15 @@ impl Clock {
             folder: Some(PathBuf::from(".")),
             ..Came::default()
         };
-        let Some(order) = self.shared.judged(&self.name, definition, came).await else { return Ok(()) };
+        let start = match self.shared.judged(&self.name, definition, &came).await {
+            Ok(Some(start)) => start,
+            Ok(None) => return Ok(()),
+            Err(failure) => {
+                self.shared.bury(&self.name, definition, &came, &failure).await;
+                return Ok(());
+            }
+        };
+        let order = Order { came, start };
         match self.shared.begin(&self.name, &order).await {
             Ok(_) => Ok(()),
             Err(failure) if passes(&failure) => Err(failure),

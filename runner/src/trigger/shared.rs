@@ -16,6 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What comes under a trigger's key.
 const REQUEST: &str = "trigger";
@@ -45,38 +46,54 @@ pub(super) struct Came {
     /// From where relative files count.
     pub(super) folder: Option<PathBuf>,
     /// Written when it is settled, so that it is known when it comes again.
-    pub(super) mark: Option<(String, String)>,
+    pub(super) mark: Option<Seen>,
+}
+
+/// Key and text under which something is known when it comes again, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) expire: Option<Duration>,
+}
+
+/// What a run is started with.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    pub(super) inputs: BTreeMap<String, String>,
+    pub(super) dedupe: Option<String>,
 }
 
 /// A thing that came, judged to be a start.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub(super) came: Came,
-    pub(super) inputs: BTreeMap<String, String>,
-    pub(super) dedupe: Option<String>,
+    pub(super) start: Start,
 }
 
 impl Shared {
-    /// Judges what came; nothing where that settles it.
-    pub(super) async fn judged(&self, name: &Name, definition: &Definition, came: Came) -> Option<Order> {
+    /// Judges what came; nothing where it is ignored.
+    pub(super) async fn judged(
+        &self,
+        name: &Name,
+        definition: &Definition,
+        came: &Came,
+    ) -> Result<Option<Start>, Failure> {
         self.books.note(name, |page| page.counts.received += 1);
         match self.judge.judge(definition, &came.context).await {
-            Verdict::Start { inputs, dedupe } => Some(Order { came, inputs, dedupe }),
+            Verdict::Start { inputs, dedupe } => Ok(Some(Start { inputs, dedupe })),
             Verdict::Ignored => {
                 self.books.note(name, |page| page.counts.ignored += 1);
-                None
+                Ok(None)
             }
-            Verdict::Malformed(failure) => {
-                self.bury(name, definition, &came, &failure).await;
-                None
-            }
+            Verdict::Malformed(failure) => Err(failure),
         }
     }
 
     /// Starts the run. An error is told to nobody yet.
     pub(super) async fn begin(&self, name: &Name, order: &Order) -> Result<Begun, Failure> {
         let own = || order.came.own_key.clone();
-        let key = order.dedupe.clone().or_else(own).map(|key| keyed(name, &key));
+        let key = order.start.dedupe.clone().or_else(own).map(|key| keyed(name, &key));
         self.begin_as(name, order, key).await
     }
 
@@ -84,13 +101,14 @@ impl Shared {
     pub(super) async fn begin_as(&self, name: &Name, order: &Order, key: Option<Key>) -> Result<Begun, Failure> {
         let asked = Asked {
             workflow: name.workflow.clone(),
-            inputs: order.inputs.clone(),
+            inputs: order.start.inputs.clone(),
             folder: order.came.folder.clone(),
             context: order.came.context.clone(),
             message: order.came.raw.as_ref().map(|raw| FirstMessage::new(&order.came.source, raw)),
             key,
         };
         let begun = self.starter.start(asked).await?;
+        self.settle(&order.came).await;
         self.books.note(name, |page| {
             if begun.replayed {
                 page.counts.replayed += 1;
@@ -99,13 +117,11 @@ impl Shared {
                 page.last_fired = Some(wall());
             }
         });
-        self.settle(&order.came).await;
         Ok(begun)
     }
 
     /// Keeps what no run could be made of, and says so, though not each time.
     pub(super) async fn bury(&self, name: &Name, definition: &Definition, came: &Came, failure: &Failure) {
-        self.books.note(name, |page| page.counts.failed += 1);
         let mut letter = Letter {
             id: 0,
             at: wall().to_rfc3339(),
@@ -125,9 +141,12 @@ impl Shared {
         }
         self.tell(name, &came.source, failure);
         match self.letters.keep(letter).await {
-            Ok(_) => self.settle(came).await,
+            // What nobody can tell from the next one leaves no mark: names that strangers choose must not fill the store.
+            Ok(_) if came.own_key.is_some() => self.settle(came).await,
+            Ok(_) => {}
             Err(lost) => tracing::error!(%lost, workflow = %name.workflow, "a dead letter is lost"),
         }
+        self.books.note(name, |page| page.counts.failed += 1);
     }
 
     /// Says that something failed, once a minute for each workflow and code.
@@ -141,8 +160,8 @@ impl Shared {
 
     /// Writes down that it was dealt with.
     pub(super) async fn settle(&self, came: &Came) {
-        let Some((key, value)) = came.mark.clone() else { return };
-        if let Err(error) = self.ask(KvRequest::Set { key, value, expire: None }).await {
+        let Some(Seen { key, value, expire }) = came.mark.clone() else { return };
+        if let Err(error) = self.ask(KvRequest::Set { key, value, expire }).await {
             tracing::warn!(%error, "it cannot be written down what a trigger has seen");
         }
     }
@@ -169,8 +188,8 @@ pub(super) const fn passes(failure: &Failure) -> bool {
 }
 
 /// Milliseconds as time to wait.
-pub(super) const fn wait(ms: u64) -> std::time::Duration {
-    std::time::Duration::from_millis(ms)
+pub(super) const fn wait(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }
 
 /// The wall clock.

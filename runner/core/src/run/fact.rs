@@ -1,12 +1,11 @@
 //! Facts: the append-only journal records of a run, and the envelope in which they are stored.
 
+use super::message::FirstMessage;
 use super::words::{RunId, Timer, WallTime};
 use crate::effect::Traffic;
 use crate::failure::Failure;
 use crate::grant::RefusedCall;
 use crate::step::Outputs;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -95,27 +94,6 @@ pub struct Created {
     /// Step plugins, as the workflow names them, with the SHA-256 of their bytes in lowercase hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, String>,
-}
-
-/// A message as it came, for a codec.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstMessage {
-    /// Its topic.
-    pub topic: String,
-    /// Its bytes in Base64.
-    pub payload: String,
-}
-
-impl FirstMessage {
-    /// A message of these bytes.
-    pub fn new(topic: &str, payload: &[u8]) -> Self {
-        Self { topic: topic.to_owned(), payload: STANDARD.encode(payload) }
-    }
-
-    /// Its bytes; nothing where they were damaged.
-    pub fn bytes(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(&self.payload).ok()
-    }
 }
 
 /// Which codec a run speaks, to the byte.

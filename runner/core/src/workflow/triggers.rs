@@ -37,7 +37,7 @@ fn one(
     taken: &mut BTreeSet<String>,
 ) -> Option<Trigger> {
     let at = Span::new(node.span.start as usize, node.span.start as usize + 1);
-    let Some((kind, entry)) = kind(checker, node, at) else { return None };
+    let (kind, entry) = kind(checker, node, at)?;
     let id = id(checker, node, kind, index, taken);
     let source = source(checker, kind, entry);
     let all = std::mem::replace(&mut checker.names.triggers, vec![kind]);
