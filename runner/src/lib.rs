@@ -6,6 +6,7 @@
 //! * `link`: one transfer, over bus, plugin and blob
 //! * `engine`: owns runs, over link and the traits of the adapters
 //! * `catalog`: workflows and plugins that are edited under a running process
+//! * `trigger`: messages, times, files and requests that start runs by themselves
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
 //! * `failpoint`: places where tests strike this process; every room may name it
@@ -24,3 +25,4 @@ pub mod plugin;
 pub mod serve;
 pub mod settings;
 pub mod store;
+pub mod trigger;

@@ -93,6 +93,7 @@ impl World {
             epoch: 1,
             attempt: 1,
             checkpoint: None,
+            first: None,
             control: watched,
             notes,
             claim: Arc::new(Unclaimed),

@@ -14,4 +14,5 @@ pub mod profile;
 pub mod run;
 pub mod step;
 pub mod transfer;
+pub mod trigger;
 pub mod workflow;

@@ -30,6 +30,12 @@ pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
                     begin(&ground, &catalogs, &metrics, start).await
                 }
                 (Question::Reload, Some(Offers { catalogs, .. })) => reload(&catalogs).await,
+                (question, Some(Offers { triggers, .. })) if super::triggers::concerns(&question) => {
+                    match triggers.get() {
+                        Some(triggers) => super::triggers::answer(triggers, question).await,
+                        None => Err(no_daemon()),
+                    }
+                }
                 // A process that works on one run ends with it: it takes up no other.
                 (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
                 (question, _) => answer(&ground.engine, question).await,
@@ -44,8 +50,9 @@ fn no_daemon() -> Failure {
 }
 
 async fn begin(ground: &Ground, catalogs: &Catalogs, metrics: &Metrics, start: Start) -> Result<Value, Failure> {
+    let workflow = start.workflow.clone();
     let run = super::daemon::start(ground, catalogs, start).await?;
-    metrics.started("control");
+    metrics.started(&workflow, "manual");
     view(&ground.engine, &run).await
 }
 
@@ -96,7 +103,7 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             let records = engine.records(&run, from, RECORDS).await.map_err(|error| failure(&error))?;
             Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
         }
-        Question::Start(_) | Question::Reload => Err(no_daemon()),
+        Question::Start(_) | Question::Reload | Question::Triggers | Question::Letters { .. } => Err(no_daemon()),
     }
 }
 

@@ -13,10 +13,11 @@ use crate::serve::http::metrics::Metrics;
 use crate::serve::http::{Access, Answer, Api, Grant, Http, Once, Readiness, Runner, Scope, Started};
 use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
+use crate::trigger::Triggers;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -35,6 +36,7 @@ pub struct Daemon {
     pub catalogs: Catalogs,
     /// Its API.
     pub http: Http,
+    triggers: Triggers,
     ended: JoinHandle<()>,
 }
 
@@ -47,15 +49,25 @@ impl Daemon {
         let metrics = Arc::new(Metrics::default());
         let catalogs = catalogs(&settings, &host, &metrics).await?;
         let (ended, ends) = unbounded_channel();
-        let offers = Offers { catalogs: catalogs.clone(), metrics: Arc::clone(&metrics), ended };
+        let triggers = Arc::new(OnceLock::new());
+        let offers = Offers {
+            catalogs: catalogs.clone(),
+            metrics: Arc::clone(&metrics),
+            ended,
+            triggers: Arc::clone(&triggers),
+        };
         let mut app = App::start_with(settings, host, Some(offers)).await?;
         let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
         app.services.http = listener.local_addr().ok();
-        match ready(&app).await {
-            Ok(taken) => {
-                let runner = Arc::new(Behind { ground: (*app).clone(), catalogs: catalogs.clone() });
+        let begun = ready(&app).await;
+        let begun = begun.and_then(|taken| Ok((taken, super::triggers::begin(&app, &catalogs, &metrics)?)));
+        match begun {
+            Ok((taken, begun)) => {
+                drop(triggers.set(begun.clone()));
+                let (ground, triggers) = ((*app).clone(), begun.clone());
+                let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
                 let http = Http::start(listener, Api { runner, access, metrics });
-                Ok((Self { app, catalogs, http, ended }, taken))
+                Ok((Self { app, catalogs, http, triggers: begun, ended }, taken))
             }
             Err(stop) => {
                 app.stop().await?;
@@ -66,6 +78,7 @@ impl Daemon {
 
     /// Takes no more work, parks every run and stops everything in order.
     pub async fn stop(self) -> Result<(), Stop> {
+        self.triggers.stop();
         self.http.stop().await;
         let stopped = self.app.stop().await;
         self.ended.abort();
@@ -132,6 +145,7 @@ async fn let_go(ground: Ground, mut ends: UnboundedReceiver<LiveView>, metrics: 
 struct Behind {
     ground: Ground,
     catalogs: Catalogs,
+    triggers: Triggers,
 }
 
 impl Runner for Behind {
@@ -141,6 +155,10 @@ impl Runner for Behind {
 
     fn catalogs(&self) -> &Catalogs {
         &self.catalogs
+    }
+
+    fn triggers(&self) -> &Triggers {
+        &self.triggers
     }
 
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>> {
@@ -154,7 +172,13 @@ impl Runner for Behind {
     }
 }
 
-async fn from_afar(ground: &Ground, catalogs: &Catalogs, start: Start, once: Option<Once>) -> Result<Started, Failure> {
+/// Starts a run for somebody who is not at this machine's terminal; with a key, one for all who come with it.
+pub(super) async fn from_afar(
+    ground: &Ground,
+    catalogs: &Catalogs,
+    start: Start,
+    once: Option<Once>,
+) -> Result<Started, Failure> {
     let run = match &once {
         None => crate::engine::new_run_id(),
         Some(once) => {
@@ -203,9 +227,9 @@ pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Start) ->
 }
 
 async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<Prepared, Failure> {
-    let Start { workflow, inputs, codec, vars, folder } = asked;
+    let Start { workflow, inputs, codec, vars, folder, trigger, message } = asked;
     let local = folder.map_or(Local::Nobody, Local::From);
-    let asked = Launch { workflow, inputs, codec, vars, local };
+    let asked = Launch { workflow, inputs, codec, vars, local, trigger, message };
     let generation = catalogs.current();
     let library = Library::Generation(&generation, &ground.world.host);
     prepare(asked, &ground.settings, &library).await.map_err(whole)

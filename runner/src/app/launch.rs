@@ -9,7 +9,8 @@ use crate::failpoint::Point;
 use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::run::{CodecPin, Created, RunId};
+use packhorse_core::run::{CodecPin, Created, FirstMessage, RunId};
+use packhorse_core::transfer::Flow;
 use packhorse_core::workflow::Workflow;
 use packhorse_core::workflow::expr::Scope;
 use serde_json::{Map, Value, json};
@@ -37,6 +38,10 @@ pub struct Launch {
     pub vars: BTreeMap<String, String>,
     /// Which files of this machine `inputs` may name.
     pub local: Local,
+    /// Root `trigger` of expressions; null where somebody asked for the run by its name.
+    pub trigger: Value,
+    /// The message that asks for the run, with its topic.
+    pub message: Option<FirstMessage>,
 }
 
 /// Which files of this machine whoever asks may name.
@@ -62,13 +67,16 @@ pub struct Prepared {
     plugin: Option<Arc<Plugin>>,
     /// By the name that the workflow gives them.
     steps: BTreeMap<String, Arc<StepPlugin>>,
+    trigger: Value,
+    message: Option<FirstMessage>,
 }
 
 /// Checks workflow, inputs and codec. Nothing is started and nothing written.
 pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>) -> Result<Prepared, Stop> {
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
     let checked = Arc::clone(&workflow);
-    let (given, local) = (launch.inputs.clone(), launch.local.clone());
+    let (given, local, trigger) = (launch.inputs.clone(), launch.local.clone(), launch.trigger.clone());
+    let mut message = launch.message.clone();
     let (inputs, mut files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
@@ -82,10 +90,13 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
     };
     if let (Some(plugin), Some(device)) = (&plugin, inputs.get("device").and_then(Value::as_str)) {
         let pairs = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
+        let routes = plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
+        message = message.filter(|message| routes.find(Flow::FromDevice, &message.topic).is_some());
+    } else {
+        message = None;
     }
     let steps = step_plugins(library, &workflow, settings).await?;
-    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps })
+    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps, trigger, message })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
@@ -122,6 +133,8 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         inputs: prepared.inputs,
         device,
+        trigger: prepared.trigger,
+        message: prepared.message,
         vars: prepared.vars,
         codec,
         plugins,

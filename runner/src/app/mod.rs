@@ -15,6 +15,7 @@
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
+//! * `triggers`: what starts runs by itself in a daemon
 //! * `trial`: a whole transfer in memory, for `plugin test`
 
 mod answers;
@@ -34,6 +35,7 @@ mod start;
 mod sweep;
 mod tap;
 mod trial;
+mod triggers;
 
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};

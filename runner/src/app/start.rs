@@ -17,12 +17,13 @@ use crate::serve::control::Control;
 use crate::serve::http::metrics::Metrics;
 use crate::settings::{RedisAt, Settings};
 use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
+use crate::trigger::Triggers;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::profile::Profiles;
 use packhorse_core::workflow::Workflow;
 use packhorse_fastdfs::{Client, ClientOptions};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -49,6 +50,8 @@ pub struct Offers {
     pub metrics: Arc<Metrics>,
     /// Told of each run when its end is durable.
     pub ended: UnboundedSender<LiveView>,
+    /// What starts runs by itself, as soon as it does.
+    pub triggers: Arc<OnceLock<Triggers>>,
 }
 
 /// A running process.

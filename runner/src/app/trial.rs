@@ -150,6 +150,7 @@ async fn carried(
         epoch: 1,
         attempt: 1,
         checkpoint: None,
+        first: None,
         control,
         notes,
         claim: Arc::new(Unclaimed),

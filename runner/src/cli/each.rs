@@ -40,6 +40,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
         local: Local::Here,
+        ..Launch::default()
     };
     if launch.inputs.contains_key("device") {
         return Err(

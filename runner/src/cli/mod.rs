@@ -2,7 +2,7 @@
 //!
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
-//! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
+//! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API; `triggers`: what starts runs by itself, and dead letters
 //! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
@@ -31,6 +31,7 @@ mod run;
 mod serve;
 mod signals;
 mod token;
+mod triggers;
 
 use crate::app::exit::{Exit, Stop};
 use args::{Cli, Command};
@@ -70,6 +71,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Logs(args) => logs::logs(args, show).await,
         Command::Serve(args) => serve::serve(args, show).await,
         Command::Reload(args) => serve::reload(args, show).await,
+        Command::Triggers(args) => triggers::triggers(args, show).await,
+        Command::DeadLetters(args) => triggers::letters(args, show).await,
         Command::Token(args) => token::token(args, show),
         Command::Openapi => token::openapi(),
         Command::Doctor(args) => doctor::doctor(args, show).await,

@@ -21,7 +21,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     if args.detach {
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
         let folder = std::env::current_dir().ok();
-        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, folder };
+        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, folder, ..Start::default() };
         return super::serve::detach(&settings, start, show).await;
     }
     let signals = Signals::take()?;
@@ -31,6 +31,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         codec: args.codec,
         vars: once(args.vars, "variable")?,
         local: Local::Here,
+        ..Launch::default()
     };
     let host = app::host(&settings.plugins, &settings.profiles).await?;
     let prepared = app::prepare(asked, &settings, &Library::Folders(&host)).await?;

@@ -170,5 +170,6 @@ fn context(created: &Created) -> RunContext {
         vars: created.vars.clone(),
         plugins: created.plugins.clone(),
         device: created.device.get("id").and_then(|id| id.as_str()).map(str::to_owned),
+        message: created.message.clone(),
     }
 }

@@ -6,7 +6,7 @@ use super::telling::TransferView;
 use crate::store::BoxFuture;
 use packhorse_core::effect::{Effect, Outcome, Traffic};
 use packhorse_core::grant::RefusedCall;
-use packhorse_core::run::{CodecPin, EffectId, RunId};
+use packhorse_core::run::{CodecPin, EffectId, FirstMessage, RunId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -54,6 +54,8 @@ pub struct RunContext {
     pub plugins: BTreeMap<String, String>,
     /// Its device, where its workflow has an input of that name.
     pub device: Option<String>,
+    /// The message that started it, for its codec.
+    pub message: Option<FirstMessage>,
 }
 
 /// Whether a job goes on.

@@ -138,6 +138,8 @@ fn new_run(source: &str) -> NewRun {
         engine: "0".to_owned(),
         inputs: serde_json::Map::new(),
         device: serde_json::Value::Null,
+        trigger: serde_json::Value::Null,
+        message: None,
         vars: BTreeMap::new(),
         codec: None,
         plugins: BTreeMap::new(),

@@ -104,6 +104,13 @@ impl Channel {
         !self.waiting.is_empty()
     }
 
+    /// A message as if it had just come; nothing where no route takes its topic.
+    pub fn delivery(&self, message: Message) -> Option<Delivery> {
+        let (route, _) = self.routes.find(self.receives, &message.topic)?;
+        let filter = self.filters.iter().position(|of| *of == route)?;
+        Some(Delivery { filter, message })
+    }
+
     /// A delivery in the codec's words; nothing where the topic does not belong to its filter after all.
     pub fn incoming(&self, delivery: &Delivery) -> Option<Incoming> {
         let route = *self.filters.get(delivery.filter)?;

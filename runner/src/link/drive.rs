@@ -31,6 +31,8 @@ const PARTING: Duration = Duration::from_secs(2);
 /// Everything that a running transfer touches.
 pub(super) struct Drive<M> {
     pub(super) talk: Talk<M>,
+    /// Heard before anything else.
+    pub(super) first: Option<Delivery>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) source: Option<Source>,
     pub(super) landing: Option<Landing>,
@@ -88,6 +90,10 @@ impl<M: Machine> Drive<M> {
         let mut batch = Vec::with_capacity(BATCH);
         self.connection(&mut status)?;
         self.control(control);
+        if let Some(first) = self.first.take() {
+            batch.push(first);
+            self.deliveries(&mut batch)?;
+        }
         loop {
             if let Some(end) = self.act().await? {
                 self.part().await;

@@ -13,7 +13,7 @@ use super::source::Source;
 use super::talk::{End, Talk};
 use super::turns::session_epoch;
 use super::{Control, Link};
-use crate::bus::{BusError, Subscription};
+use crate::bus::{BusError, Message, Subscription};
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
 use crate::store::wall;
@@ -47,6 +47,8 @@ pub struct Order {
     pub attempt: u32,
     /// Of an earlier attempt: [`Kept`] as bytes.
     pub checkpoint: Option<Vec<u8>>,
+    /// A message of the device that came before anybody listened; the codec hears it first.
+    pub first: Option<Message>,
     /// What it is told from outside.
     pub control: watch::Receiver<Control>,
     /// Where checkpoints and progress go.
@@ -369,7 +371,9 @@ impl Link {
         (source, landing): (Option<Source>, Option<Landing>),
         clock: Clock,
     ) -> (Result<End, Failure>, Drive<M>) {
+        let first = order.first.take().and_then(|message| channel.delivery(message));
         let mut drive = Drive {
+            first,
             talk: Talk::new(machine, codec, channel, Arc::clone(&order.meter)),
             bus: Arc::clone(&self.bus),
             source,

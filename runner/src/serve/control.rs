@@ -1,6 +1,7 @@
 //! The control socket: one JSON line a question, one JSON line an answer, on a socket that only its owner can open.
 
 use packhorse_core::failure::{Class, Failure};
+use packhorse_core::run::FirstMessage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -82,10 +83,31 @@ pub enum Question {
     },
     /// Has the folders looked at again.
     Reload,
+    /// What starts runs by itself.
+    Triggers,
+    /// What no run could be made of.
+    Letters {
+        /// What is wished.
+        wish: LetterWish,
+        /// Of which one; of no weight for the list.
+        #[serde(default)]
+        id: u64,
+    },
+}
+
+/// What can be wished of dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum LetterWish {
+    List,
+    Show,
+    Drop,
+    Retry,
 }
 
 /// What is to be run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// Name of the workflow.
@@ -102,6 +124,12 @@ pub struct Start {
     /// From where relative files count; without it, none may be named.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// Root `trigger` of the run's expressions; never from a question: who asks cannot say that a trigger does.
+    #[serde(skip)]
+    pub trigger: Value,
+    /// The message that asks for the run; never from a question either.
+    #[serde(skip)]
+    pub message: Option<FirstMessage>,
 }
 
 /// An answer.

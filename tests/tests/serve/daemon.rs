@@ -1,7 +1,7 @@
 //! A daemon with folders of its own, and how it is asked.
 
 use packhorse_tests::child::{Child, PATIENCE};
-use packhorse_tests::{Service, World, files};
+use packhorse_tests::{Mosquitto, Service, World, files};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +17,18 @@ impl Daemon {
     pub(crate) fn start() -> Self {
         let world = World::new();
         let services = world.services();
+        Self::among(world, services)
+    }
+
+    /// Beside a broker that is not ours.
+    pub(crate) fn beside(broker: &Mosquitto) -> Self {
+        let world = World::new();
+        let mut services = world.services();
+        (services.mqtt, services.broker) = (broker.url(), broker.address());
+        Self::among(world, services)
+    }
+
+    fn among(world: World, services: Service) -> Self {
         for folder in ["workflows", "plugins", "device"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }

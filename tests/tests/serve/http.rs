@@ -101,7 +101,7 @@ fn definitions_are_shown_with_what_is_wrong() {
     loop {
         let metrics = get(&at, "/metrics").is(200).body;
         let wanted = [
-            "packhorse_runs_finished_total{workflow=\"failer\",status=\"failed\"} 1",
+            "packhorse_runs_finished_total{workflow=\"failer\",status=\"failed\",trigger=\"manual\"} 1",
             "packhorse_definitions_stale{kind=\"workflow\"} 1",
             "packhorse_mqtt_connected 1",
         ];
@@ -226,7 +226,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 17] = [
+const NEEDS: [(&str, &str); 22] = [
     ("post /v1/runs", "runs:start"),
     ("get /v1/runs", "runs:read"),
     ("get /v1/runs/{run}", "runs:read"),
@@ -241,6 +241,11 @@ const NEEDS: [(&str, &str); 17] = [
     ("get /v1/plugins", "definitions:read"),
     ("get /v1/plugins/{name}", "definitions:read"),
     ("post /v1/reload", "definitions:reload"),
+    ("get /v1/triggers", "definitions:read"),
+    ("post /v1/triggers/{workflow}", "runs:start"),
+    ("get /v1/dead-letters", "runs:read"),
+    ("get /v1/dead-letters/{letter}", "runs:read"),
+    ("post /v1/dead-letters/{letter}/retry", "runs:start"),
     ("get /metrics", "metrics:read"),
     ("get /healthz", ""),
     ("get /readyz", ""),
@@ -277,6 +282,7 @@ fn every_route_wants_its_scope_and_no_other() {
             NEEDS.iter().find(|(name, _)| name == operation).unwrap_or_else(|| panic!("{operation} has no scope here"));
         let (method, path) = operation.split_once(' ').unwrap();
         let path = path.replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV").replace("{name}", "nobody");
+        let path = path.replace("{workflow}", "nobody").replace("{letter}", "7");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
         for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {
             assert_eq!(with(&[bad]) == 401, !need.is_empty(), "{operation} with {bad}");

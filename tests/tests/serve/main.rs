@@ -4,9 +4,11 @@
 //! * `edits`: files that are saved, broken and swapped while runs are under way
 //! * `deaths`: `kill -9` with runs of every kind
 //! * `http`: the control API; `client`: how it is asked
+//! * `triggers`: messages, times, files and requests that start runs
 
 mod client;
 mod daemon;
 mod deaths;
 mod edits;
 mod http;
+mod triggers;

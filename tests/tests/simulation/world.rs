@@ -163,6 +163,8 @@ impl World {
                 engine: "simulation".to_owned(),
                 device: serde_json::json!({ "id": device }),
                 inputs,
+                trigger: serde_json::Value::Null,
+                message: None,
                 vars: Default::default(),
                 codec: Some(setting.pin(scenario.devices[plan.device].acme)),
                 plugins: Default::default(),

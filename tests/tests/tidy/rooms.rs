@@ -22,7 +22,7 @@ const fn room(name: &'static str, knows: &'static [&'static str], core: Core, fa
 }
 
 /// Adapters know none of their kind; each room above knows those below.
-const ROOMS: [Room; 13] = [
+const ROOMS: [Room; 14] = [
     room("bus", &[], Core::All, false),
     room("store", &[], Core::All, false),
     room("blob", &[], Core::All, true),
@@ -30,19 +30,20 @@ const ROOMS: [Room; 13] = [
     room("link", &["bus", "store", "blob", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("engine", &["link", "bus", "store", "blob", "plugin"], Core::All, false),
     room("catalog", &["plugin"], Core::All, false),
-    room("serve", &["engine", "catalog"], Core::All, false),
+    room("trigger", &["bus", "store", "catalog"], Core::All, false),
+    room("serve", &["engine", "catalog", "trigger"], Core::All, false),
     room("device", &["link", "bus", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("settings", &[], Core::All, false),
     room("failpoint", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room(
         "app",
-        &["settings", "serve", "catalog", "engine", "link", "bus", "store", "blob", "plugin", "device"],
+        &["settings", "serve", "trigger", "catalog", "engine", "link", "bus", "store", "blob", "plugin", "device"],
         Core::All,
         true,
     ),
     room(
         "cli",
-        &["app", "settings", "serve", "catalog", "engine", "bus", "store", "plugin", "device"],
+        &["app", "settings", "serve", "trigger", "catalog", "engine", "bus", "store", "plugin", "device"],
         Core::All,
         true,
     ),

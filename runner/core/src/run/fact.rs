@@ -1,5 +1,6 @@
 //! Facts: the append-only journal records of a run, and the envelope in which they are stored.
 
+use super::message::FirstMessage;
 use super::words::{RunId, Timer, WallTime};
 use crate::effect::Traffic;
 use crate::failure::Failure;
@@ -80,6 +81,12 @@ pub struct Created {
     /// Root `device` of expressions.
     #[serde(default)]
     pub device: Value,
+    /// Root `trigger` of expressions; absent where somebody asked for the run by its name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub trigger: Value,
+    /// The message that started it, where it is one that its codec understands: the first input of its first transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<FirstMessage>,
     /// Resolved variables for the codec.
     pub vars: BTreeMap<String, String>,
     /// Absent where no step needs one.
@@ -456,6 +463,7 @@ mod tests {
     fn a_creation_without_plugins_is_read_as_one_with_none() {
         let old = r#"{"v":1,"at":1,"fact":"created","run":"run_01J9ZK3M5N7P9Q1R3S5T7V9W1X","workflow":"w","digest":"00","engine":"0.1.0","inputs":{},"vars":{},"codec":null}"#;
         let record = Record::decode(old.as_bytes()).expect("is read");
-        assert!(!String::from_utf8(record.encode()).expect("text").contains("plugins"));
+        let again = String::from_utf8(record.encode()).expect("text");
+        assert!(["plugins", "trigger", "message"].iter().all(|name| !again.contains(name)), "{again}");
     }
 }

@@ -7,7 +7,7 @@
 //! Every prefix of a run's facts is a state from which [`RunEvent::Recovered`] goes on to the same end.
 //!
 //! * `words`: ids, time, timers.
-//! * `fact`: the records.
+//! * `fact`: the records; `message`: the message that started a run.
 //! * `state`: what they tell; `apply`: the one function that folds them.
 //! * `event`: what happens, what is decided.
 //! * `decide`: from event to facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
@@ -25,6 +25,7 @@ mod event;
 mod fact;
 mod judge;
 mod lookup;
+mod message;
 mod next;
 mod reopen;
 mod retention;
@@ -41,6 +42,7 @@ pub use decide::Run;
 pub use doubt::Durability;
 pub use event::*;
 pub use fact::*;
+pub use message::FirstMessage;
 pub use next::CLEANUP_LIMIT;
 pub use retention::{Retention, objects_of};
 pub use state::*;

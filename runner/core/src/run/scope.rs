@@ -7,7 +7,7 @@ use crate::workflow::expr::{Condition, Scope};
 use crate::workflow::{Step, StepKind, Workflow};
 use serde_json::{Map, Value, json};
 
-/// Roots for expressions of any step, as things stand: `inputs steps run device vars error`.
+/// Roots for expressions of any step, as things stand: `inputs steps run trigger device vars error`.
 pub(super) fn scope(workflow: &Workflow, state: &RunState) -> Scope {
     let mut steps = Map::new();
     for list in [&workflow.steps, &workflow.on_failure, &workflow.finally] {
@@ -19,6 +19,8 @@ pub(super) fn scope(workflow: &Workflow, state: &RunState) -> Scope {
     scope.insert("steps".to_owned(), Value::Object(steps));
     scope.insert("run".to_owned(), run(state));
     scope.insert("device".to_owned(), created.device.clone());
+    let trigger = Some(created.trigger.clone()).filter(|trigger| !trigger.is_null());
+    scope.insert("trigger".to_owned(), trigger.unwrap_or_else(crate::trigger::manual));
     scope.insert("vars".to_owned(), json!(created.vars));
     let error = state.verdict.as_ref().and_then(|verdict| verdict.error.as_ref());
     scope.insert("error".to_owned(), error.map_or(Value::Null, run_error));

@@ -36,6 +36,9 @@ pub struct RunView {
     /// For an unfinished run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<Unfinished>,
+    /// Kind of the trigger that started it; absent where somebody asked for it by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
     /// When it was created, UTC in milliseconds.
     pub created_at: WallTime,
     /// Devices that its inputs name, or its steps as far as they have begun.
@@ -107,6 +110,7 @@ impl RunState {
             duration_ms: millis(until.since(self.created_at)),
             error: self.error(),
             unfinished: reason.map(|reason| self.explain(reason)),
+            trigger: self.created.trigger.get("kind").and_then(|kind| kind.as_str()).map(str::to_owned),
             created_at: self.created_at,
             devices: self.devices(),
         }

@@ -9,7 +9,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{RawDefaults, RawWorkflow};
 use super::shape::{GRAMMAR, Marks, Shape};
 use super::source::Span;
-use super::{Workflow, inputs, outline, parse, schema, steps, units};
+use super::{Workflow, inputs, outline, parse, schema, steps, triggers, units};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -119,7 +119,7 @@ impl Checker<'_> {
         if !self.kind(root) {
             return None;
         }
-        let lists = ["inputs", "steps", "on_failure", "finally"];
+        let lists = ["inputs", "triggers", "steps", "on_failure", "finally"];
         let at = Span::new(root.span.start as usize, root.span.start as usize + 1);
         let raw: RawWorkflow = self.read(self.shape.root(), root, "the workflow", at, &lists);
         self.defaults = raw.defaults.clone().unwrap_or_default();
@@ -131,8 +131,10 @@ impl Checker<'_> {
             .unwrap_or_default();
         outline::outline(self, root);
         let (codec, vars) = self.codec(root);
-        let all = &["inputs", "steps", "run", "device", "vars"][..];
-        let failed = &["inputs", "steps", "run", "device", "vars", "error"][..];
+        self.names.triggers = triggers::kinds(root.get("triggers"));
+        let triggers = triggers::list(self, root.get("triggers"), &inputs);
+        let all = &["inputs", "steps", "run", "trigger", "device", "vars"][..];
+        let failed = &["inputs", "steps", "run", "trigger", "device", "vars", "error"][..];
         let main = steps::list(self, root.get("steps"), Section::Steps, all);
         let outputs = {
             let place = Place { roots: all, words: "`outputs` of the workflow", own: None };
@@ -148,6 +150,7 @@ impl Checker<'_> {
             inputs,
             codec,
             vars: vars?,
+            triggers: triggers?,
             timeout: raw.timeout.and_then(|text| units::duration(&text).ok()).unwrap_or(TIMEOUT),
             steps: main?,
             on_failure: on_failure?,

@@ -1,12 +1,16 @@
 //! Formats: what a text must look like beyond being text. The same rules judge literals in a file and values in a run.
 
 use super::{codes, units};
+use crate::trigger::{self, Glob};
 use serde_json::Value;
 
 /// Longest device id in characters.
 pub(crate) const MAX_DEVICE: usize = 128;
 /// Longest MQTT topic in bytes.
 pub(crate) const MAX_TOPIC: usize = 1024;
+
+/// Most levels of a topic filter.
+const MAX_LEVELS: usize = 128;
 
 /// One format: its name in the schema, its name for people, its rule.
 pub(crate) struct Format {
@@ -25,6 +29,16 @@ pub(crate) struct Format {
 /// A format without a code and a remedy of its own.
 const fn plain(name: &'static str, words: &'static str, check: fn(&Value) -> Result<(), String>) -> Format {
     Format { name, words, check, code: None, mend: |_| None }
+}
+
+/// A format with a code of its own.
+const fn coded(
+    name: &'static str,
+    words: &'static str,
+    code: &'static str,
+    check: fn(&Value) -> Result<(), String>,
+) -> Format {
+    Format { name, words, check, code: Some(code), mend: |_| None }
 }
 
 static FORMATS: &[Format] = &[
@@ -50,6 +64,13 @@ static FORMATS: &[Format] = &[
         check: |value| text(value, snake),
         code: Some(codes::BAD_NAME),
         mend: |value| recased(value, "_"),
+    },
+    coded("filter", "an MQTT topic filter", codes::BAD_FILTER, |value| text(value, filter)),
+    coded("glob", "a file name with * and ?", codes::BAD_GLOB, |value| text(value, |text| Glob::new(text).map(drop))),
+    coded("cron", "a cron pattern such as 17 3 * * *", codes::BAD_CRON, |value| text(value, trigger::check_cron)),
+    Format {
+        mend: |value| trigger::zone_like(value.as_str()?),
+        ..coded("zone", "a time zone such as Europe/Berlin", codes::BAD_ZONE, |value| text(value, trigger::check_zone))
     },
     plain("cel", "a CEL expression", |_| Ok(())),
     plain("file", "a file, as in \"${{ inputs.image }}\"", |_| Ok(())),
@@ -115,6 +136,20 @@ pub(crate) fn topic(text: &str) -> Result<(), String> {
         Some(_) => Err("a control character cannot stand in a topic".to_owned()),
         None => Ok(()),
     }
+}
+
+/// Filters that a trigger subscribes to.
+fn filter(text: &str) -> Result<(), String> {
+    if text.contains(['{', '}']) {
+        return Err("braces cannot stand in a trigger's topic".to_owned());
+    }
+    if text == "$share" || text.starts_with("$share/") {
+        return Err("shared subscriptions are not supported".to_owned());
+    }
+    if text.split('/').count() > MAX_LEVELS {
+        return Err(format!("a topic has {MAX_LEVELS} levels at the most"));
+    }
+    crate::grant::check_filter(text)
 }
 
 /// `NAME` or `NAME@VERSION`.

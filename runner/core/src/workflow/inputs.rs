@@ -286,6 +286,11 @@ impl Workflow {
 }
 
 impl Input {
+    /// What is wrong with a value that is given as text; nothing where it is good.
+    pub(super) fn refuses(&self, text: &str) -> Option<String> {
+        self.value(Some(text)).err().map(|failure| failure.message)
+    }
+
     fn value(&self, given: Option<&str>) -> Result<Value, Failure> {
         let name = &self.name;
         let Some(text) = given else {

@@ -3,8 +3,8 @@
 //! * `source`: the text with positions.
 //! * `parse`: the marked parse into a tree with places (`node`).
 //! * `problem`: what is wrong, `codes` for it, and `render`, its text.
-//! * `raw`: the file as written, one type a map; `shape`: judging the tree by the schema of these types, `format`: and texts.
-//! * `check`: from bytes to a model; `outline`, `names`, `inputs`, `steps`, `compile`: its parts.
+//! * `raw`, `raw_trigger`: the file as written, one type a map; `shape`: judging the tree by the schema of these types, `format`: and texts.
+//! * `check`: from bytes to a model; `outline`, `names`, `inputs`, `triggers`, `steps`, `compile`: its parts.
 //! * `schema`: the JSON Schema for editors.
 //! * `units`: durations, sizes, rates.
 //! * `expr`: CEL in values.
@@ -23,11 +23,13 @@ mod outline;
 mod parse;
 pub(crate) mod problem;
 mod raw;
+mod raw_trigger;
 mod render;
 mod schema;
 pub(crate) mod shape;
 pub(crate) mod source;
 mod steps;
+mod triggers;
 pub mod units;
 
 pub use check::check;

@@ -2,6 +2,7 @@
 
 use super::expr::{Condition, Template};
 use crate::step::Primitive;
+use crate::trigger::Trigger;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Workflow {
     pub codec: Option<Template>,
     /// Variables for the codec; expressions over `inputs` and `device`.
     pub vars: BTreeMap<String, Template>,
+    /// What starts runs by itself, in the order of the file.
+    pub triggers: Vec<Trigger>,
     /// Bound of the whole run.
     pub timeout: Duration,
     /// In order.

@@ -7,6 +7,7 @@ use super::expr::{LATER_ROOTS, ROOTS, engine};
 use super::problem::{Problem, suggest};
 use super::source::Span;
 use crate::step::{ANY_OUTPUT, Primitive};
+use crate::trigger;
 use std::collections::BTreeMap;
 
 /// Type of what a path names, as far as it is known before a run.
@@ -88,6 +89,8 @@ pub(super) struct Known {
 pub(super) struct Names {
     pub(super) inputs: BTreeMap<String, Option<InputKind>>,
     pub(super) vars: Vec<String>,
+    /// Kinds of triggers whose fields are known at the place.
+    pub(super) triggers: Vec<trigger::Kind>,
     pub(super) steps: BTreeMap<String, Known>,
     /// Ids of the steps that have run, in their order.
     pub(super) done: Vec<String>,
@@ -156,12 +159,34 @@ impl Names {
                 wrong(1, codes::UNKNOWN_NAME, "this workflow has no device".to_owned(), Some(help), "")
             }
             "device" => fields(DEVICE_FIELDS, rest, "`device`", 1, |_| Kind::Text),
+            "trigger" => self.trigger(rest),
             "outputs" => match place.own {
                 Some(known) => outputs(known, rest, "this step", 1),
                 None => Ok(Kind::Any),
             },
             _ => Ok(Kind::Any),
         }
+    }
+
+    fn trigger(&self, rest: &[&str]) -> Verdict {
+        if self.triggers.is_empty() {
+            let help = "declare `triggers:`".to_owned();
+            return wrong(1, codes::UNKNOWN_NAME, "this workflow has no triggers".to_owned(), Some(help), "");
+        }
+        let Some((name, below)) = rest.split_first() else { return Ok(Kind::Map) };
+        let fields = || self.triggers.iter().flat_map(|kind| trigger::fields(*kind));
+        if let Some((_, kind)) = fields().find(|(field, _)| field == name) {
+            return below_kind(Kind::of_output(kind), below, &format!("trigger.{name}"), 2);
+        }
+        let kinds: Vec<&str> = self.triggers.iter().map(|kind| kind.name()).collect();
+        let message = format!("a trigger of kind {} has no field `{name}`", kinds.join(" or "));
+        let mut known: Vec<&str> = Vec::new();
+        fields().for_each(|(field, _)| {
+            if !known.contains(field) {
+                known.push(field)
+            }
+        });
+        wrong(2, codes::UNKNOWN_OUTPUT, message, suggest("fields", name, known), "")
     }
 
     fn unknown_root(&self, root: &str, place: Place<'_>) -> Verdict {

@@ -2,6 +2,7 @@
 //!
 //! One level is read at a time: what is below a key that is judged by its own rules stays JSON here.
 
+use super::raw_trigger::RawTrigger;
 use super::{Exhausted, InputKind, OnError};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 /// A workflow file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Workflow", extend("x-later" = ["secrets", "triggers", "concurrency", "priority"]))]
+#[schemars(rename = "Workflow", extend("x-later" = ["secrets", "concurrency", "priority"]))]
 #[expect(dead_code, reason = "every field is in the schema; some are read from the tree, with their places")]
 pub(super) struct RawWorkflow {
     /// Always `workflow/v1`, in the first line.
@@ -33,6 +34,9 @@ pub(super) struct RawWorkflow {
     /// Variables for the codec; text or expressions over `inputs` and `device`.
     #[schemars(with = "Option<BTreeMap<String, String>>", extend("x-expression" = "below"))]
     pub(super) vars: Option<Map<String, Value>>,
+    /// What starts runs by itself in a daemon.
+    #[schemars(with = "Option<Vec<RawTrigger>>")]
+    pub(super) triggers: Option<Vec<Value>>,
     /// Bound of the whole run; 7d where it is not given.
     #[schemars(extend("format" = "duration"))]
     pub(super) timeout: Option<String>,

@@ -1,7 +1,7 @@
 //! Arguments of `serve`, and of what only a daemon can be asked.
 
 use super::{RunRef, ServiceArgs};
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 /// `serve`.
@@ -38,6 +38,36 @@ pub(in super::super) struct DataArgs {
     /// The data folder.
     #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// `dead-letters`.
+#[derive(Debug, Args)]
+pub(in super::super) struct LettersArgs {
+    #[command(subcommand)]
+    pub command: Option<LettersCommand>,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+}
+
+/// What can be done about dead letters.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(in super::super) enum LettersCommand {
+    /// Lists them, newest first; so does no command at all.
+    List,
+    /// Shows one, with what came.
+    Show(LetterRef),
+    /// Throws one away.
+    Drop(LetterRef),
+    /// Makes a run of one after all, by the trigger as it is now, and throws it away.
+    Retry(LetterRef),
+}
+
+/// A dead letter.
+#[derive(Debug, Clone, Copy, Args)]
+pub(in super::super) struct LetterRef {
+    /// Its number.
+    pub id: u64,
 }
 
 /// `logs`.

@@ -53,6 +53,10 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Has the daemon look at its folders now and tells what it found; exit 1 where something newest is not good.
     Reload(DataArgs),
+    /// Lists what starts runs by itself in the daemon: messages, times, files, requests.
+    Triggers(DataArgs),
+    /// What came to a trigger and no run could be made of: lists, shows, drops, or tries it once more.
+    DeadLetters(LettersArgs),
     /// Makes a token for the daemon's API, and prints the lines for `packhorse.yaml` that allow it.
     Token(TokenArgs),
     /// Prints the OpenAPI document of the daemon's API.

@@ -4,6 +4,7 @@ use super::World;
 use super::mirror;
 use super::quarantine::Named;
 use super::shelf::RunShelf;
+use crate::bus::Message;
 use crate::engine::{Control, Hold, Job, JobEnd, Note, Progress, TaskKind, TransferView};
 use crate::link::{self, Claimed, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
 use crate::store::{BoxFuture, wall};
@@ -48,6 +49,7 @@ impl World {
             epoch: job.epoch,
             attempt: job.id.attempt,
             checkpoint: job.checkpoint.clone().filter(|bytes| !bytes.is_empty()),
+            first: first(&job),
             control: watched(job.control.clone()),
             notes,
         };
@@ -138,6 +140,12 @@ fn kept(job: &Job, last: Arc<Mutex<Option<Vec<u8>>>>) -> Arc<dyn Fn() + Send + S
             notes.send(Note::Checkpoint(bytes));
         }
     })
+}
+
+/// The message that started the run, for the first performance of its first transfer: later ones would take it for something new.
+fn first(job: &Job) -> Option<Message> {
+    let message = job.run.message.as_ref().filter(|_| job.epoch == 1)?;
+    Some(Message::new(message.topic.as_str(), message.bytes()?))
 }
 
 /// The engine's control in the link's words.

@@ -5,6 +5,7 @@ use super::metrics::Metrics;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
 use crate::serve::control::Start;
+use crate::trigger::Triggers;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::RunId;
 use std::future::Future;
@@ -48,6 +49,9 @@ pub trait Runner: Send + Sync + 'static {
 
     /// Its workflows and plugins.
     fn catalogs(&self) -> &Catalogs;
+
+    /// What starts runs by itself.
+    fn triggers(&self) -> &Triggers;
 
     /// Starts a run of what counts now. Local files are refused: who asks over the network must not have the daemon read its disk.
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>>;

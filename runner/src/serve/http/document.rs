@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, events, runs, system};
+use super::{definitions, events, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -33,6 +33,11 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(definitions::plugins))
         .routes(routes!(definitions::plugin))
         .routes(routes!(definitions::reload))
+        .routes(routes!(triggers::triggers))
+        .routes(routes!(triggers::trigger))
+        .routes(routes!(triggers::dead_letters))
+        .routes(routes!(triggers::dead_letter))
+        .routes(routes!(triggers::retry_dead_letter))
         .routes(routes!(system::health))
         .routes(routes!(system::ready))
         .routes(routes!(system::metrics))

@@ -25,8 +25,10 @@ struct Durations {
 /// Counters of this process; they begin at zero with it.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    started: Mutex<BTreeMap<&'static str, u64>>,
-    finished: Mutex<BTreeMap<(String, RunStatus), u64>>,
+    /// By workflow and kind of trigger.
+    started: Mutex<BTreeMap<(String, String), u64>>,
+    /// By workflow, status and kind of trigger.
+    finished: Mutex<BTreeMap<(String, RunStatus, String), u64>>,
     durations: Mutex<BTreeMap<String, Durations>>,
     payload: AtomicU64,
     wire: AtomicU64,
@@ -36,15 +38,16 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A run was started, by what.
-    pub fn started(&self, trigger: &'static str) {
-        *lock(&self.started).entry(trigger).or_default() += 1;
+    /// A run was started, by which kind of trigger: `manual` where somebody asked for it by its name.
+    pub fn started(&self, workflow: &str, trigger: &str) {
+        *lock(&self.started).entry((workflow.to_owned(), trigger.to_owned())).or_default() += 1;
     }
 
     /// A run has ended.
     pub fn finished(&self, run: &LiveView) {
         let view = &run.view;
-        *lock(&self.finished).entry((view.workflow.clone(), view.status)).or_default() += 1;
+        let trigger = view.trigger.clone().unwrap_or_else(|| "manual".to_owned());
+        *lock(&self.finished).entry((view.workflow.clone(), view.status, trigger)).or_default() += 1;
         let seconds = view.duration_ms as f64 / 1_000.0;
         let mut durations = lock(&self.durations);
         let of = durations.entry(view.workflow.clone()).or_default();
@@ -72,12 +75,13 @@ impl Metrics {
         page.head("packhorse_build_info", "gauge", "The program.");
         page.line("packhorse_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         page.head("packhorse_runs_started_total", "counter", "Runs started by this process.");
-        for (trigger, count) in &*lock(&self.started) {
-            page.line("packhorse_runs_started_total", &[("trigger", trigger)], *count as f64);
+        for ((workflow, trigger), count) in &*lock(&self.started) {
+            let labels = [("workflow", workflow.as_str()), ("trigger", trigger.as_str())];
+            page.line("packhorse_runs_started_total", &labels, *count as f64);
         }
         page.head("packhorse_runs_finished_total", "counter", "Runs that ended in this process.");
-        for ((workflow, status), count) in &*lock(&self.finished) {
-            let labels = [("workflow", workflow.as_str()), ("status", &word(status))];
+        for ((workflow, status, trigger), count) in &*lock(&self.finished) {
+            let labels = [("workflow", workflow.as_str()), ("status", &word(status)), ("trigger", trigger.as_str())];
             page.line("packhorse_runs_finished_total", &labels, *count as f64);
         }
         page.head("packhorse_runs_active", "gauge", "Unfinished runs that this process works on.");

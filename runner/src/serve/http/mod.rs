@@ -1,7 +1,7 @@
 //! The control API over HTTP: `/v1`, JSON, problems as RFC 9457 says, events as they are journaled.
 //!
 //! * `api`: what handlers ask of the process. `problem`: errors. `access`: who may do what.
-//! * `runs`, `definitions`, `system`: the routes. `events`: a run's journal as server-sent events. `metrics`: numbers for Prometheus.
+//! * `runs`, `definitions`, `triggers`, `system`: the routes. `events`: a run's journal as server-sent events. `metrics`: numbers for Prometheus.
 //! * `document`: the OpenAPI document, made of the same handlers that answer.
 //! * `server`: connections and their limits.
 
@@ -15,6 +15,7 @@ mod problem;
 mod runs;
 mod server;
 mod system;
+mod triggers;
 
 pub use access::{Access, Grant, Scope, hashed};
 pub use api::{Answer, Api, Once, Readiness, Runner, Started};

@@ -55,7 +55,9 @@ impl Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match (failure.code.as_str(), failure.class) {
-            ("PH8003", _) => StatusCode::NOT_FOUND,
+            ("PH8003" | "PH8503" | "PH8505", _) => StatusCode::NOT_FOUND,
+            ("PH8501", _) => StatusCode::PAYLOAD_TOO_LARGE,
+            ("PH8504", _) => StatusCode::TOO_MANY_REQUESTS,
             ("PH8004" | "PH8403", _) => StatusCode::CONFLICT,
             (_, Class::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -161,11 +161,12 @@ pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Byt
     api.access.check(&headers, Scope::RunsStart)?;
     let wanted: StartRun = body(&bytes)?;
     let once = once(&headers, &wanted)?;
+    let workflow = wanted.workflow.clone();
     let inputs = wanted.inputs.into_iter().map(|(name, value)| (name, text(value))).collect();
-    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars, folder: None };
+    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars, ..Start::default() };
     let started = api.runner.start(start, once).await?;
     if !started.replayed {
-        api.metrics.started("http");
+        api.metrics.started(&workflow, "manual");
     }
     let view = api.runner.engine().view(&started.run).await?;
     let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -182,6 +183,13 @@ pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Byt
 }
 
 fn once(headers: &HeaderMap, wanted: &StartRun) -> Result<Option<Once>, Problem> {
+    let key = idempotency_key(headers)?;
+    let request = serde_json::to_vec(wanted).unwrap_or_default();
+    Ok(key.map(|key| Once { key, request: hex::encode(&Sha256::digest(request)) }))
+}
+
+/// The header of this name, where there is one.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let bad =
         || Problem::new(StatusCode::BAD_REQUEST, "PH8402", "Idempotency-Key is 1 to 255 visible ASCII characters");
@@ -189,8 +197,7 @@ fn once(headers: &HeaderMap, wanted: &StartRun) -> Result<Option<Once>, Problem>
     if key.is_empty() || key.len() > KEY {
         return Err(bad());
     }
-    let request = serde_json::to_vec(wanted).unwrap_or_default();
-    Ok(Some(Once { key: key.to_owned(), request: hex::encode(&Sha256::digest(request)) }))
+    Ok(Some(key.to_owned()))
 }
 
 /// Inputs as the command line has them.
@@ -243,7 +250,7 @@ pub(super) async fn list(
     Ok(Json(RunPage { items, next_cursor: cursor.map(|run| run.to_string()) }))
 }
 
-fn bad_query(why: &str) -> Problem {
+pub(super) fn bad_query(why: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "PH8402", format!("the query is not what is expected: {why}"))
 }
 

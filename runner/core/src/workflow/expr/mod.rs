@@ -27,11 +27,11 @@ use serde_json::{Map, Value};
 /// Stack in bytes that a thread needs which checks workflows or evaluates expressions.
 pub const STACK: usize = 64 * 1024 * 1024;
 
-/// Roots of an expression by name: `inputs steps run device vars error outputs`.
+/// Roots of an expression by name: `inputs steps run trigger device vars error outputs`.
 pub type Scope = Map<String, Value>;
 
 /// Every root that an expression can have, wherever it stands.
-pub(crate) static ROOTS: &[&str] = &["inputs", "steps", "run", "device", "vars", "error", "outputs"];
+pub(crate) static ROOTS: &[&str] = &["inputs", "steps", "run", "device", "vars", "error", "outputs", "trigger"];
 
 /// Roots of the grammar that come later.
-pub(crate) static LATER_ROOTS: &[&str] = &["trigger", "secrets", "env", "plugins"];
+pub(crate) static LATER_ROOTS: &[&str] = &["secrets", "env", "plugins"];

@@ -1,0 +1,243 @@
+//! Triggers in memory: messages that come twice, too fast, too large or not at all readable; letters; folders.
+
+use super::books::{Books, Name};
+use super::folder;
+use super::judge::{Definition, Judge};
+use super::letters::{KEPT, Letter, Letters, Reason};
+use super::mqtt;
+use super::shared::Shared;
+use super::starter::{Asked, Begun, Starter};
+use super::told::Told;
+use crate::bus::{Bus as _, MemoryBus, Message};
+use crate::store::{BoxFuture, MemoryKeyValue};
+use packhorse_core::failure::{Class, Failure};
+use packhorse_core::run::{RunId, WallTime};
+use packhorse_core::trigger::Glob;
+use packhorse_core::workflow::{check, expr::STACK};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Starts runs in memory: one for each key.
+#[derive(Default)]
+struct Runs {
+    keys: Mutex<HashMap<String, RunId>>,
+    asked: Mutex<Vec<Asked>>,
+    /// So many starts fail first.
+    failures: Mutex<u32>,
+}
+
+impl Starter for Runs {
+    fn start(&self, asked: Asked) -> BoxFuture<'static, Result<Begun, Failure>> {
+        let mut failures = self.failures.lock().unwrap();
+        if *failures > 0 {
+            *failures -= 1;
+            return Box::pin(async { Err(Failure::new("PH7002", Class::Transient, "not now")) });
+        }
+        let number = self.asked.lock().unwrap().len();
+        let run: RunId = format!("run_{number:026}").parse().unwrap();
+        let known = asked.key.as_ref().and_then(|key| {
+            let mut keys = self.keys.lock().unwrap();
+            let known = keys.get(&key.key).cloned();
+            keys.entry(key.key.clone()).or_insert_with(|| run.clone());
+            known
+        });
+        let replayed = known.is_some();
+        if !replayed {
+            self.asked.lock().unwrap().push(asked);
+        }
+        Box::pin(async move { Ok(Begun { run: known.unwrap_or(run), replayed }) })
+    }
+}
+
+fn definition(trigger: &str) -> Definition {
+    let text = format!(
+        "kind: workflow/v1\nname: w\ninputs:\n  device: {{ type: string, pattern: '[a-z0-9-]+' }}\ntriggers:\n  - id: t\n    mqtt: {trigger}\nsteps:\n  - uses: log\n    with: {{ message: x }}\n"
+    );
+    let checked = move || check(text.as_bytes(), "w.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(checked).unwrap();
+    let workflow = Arc::new(thread.join().unwrap());
+    let trigger = Arc::new(workflow.triggers[0].clone());
+    Definition { workflow, trigger }
+}
+
+/// A trigger that listens in memory.
+struct Stand {
+    bus: MemoryBus,
+    runs: Arc<Runs>,
+    shared: Arc<Shared>,
+    name: Name,
+    _definition: watch::Sender<Definition>,
+}
+
+impl Stand {
+    fn new(trigger: &str) -> Self {
+        Self::on(trigger, MemoryBus::new(), Arc::new(MemoryKeyValue::default()))
+    }
+
+    fn on(trigger: &str, bus: MemoryBus, index: Arc<MemoryKeyValue>) -> Self {
+        let runs = Arc::new(Runs::default());
+        let shared = Arc::new(Shared {
+            bus: Arc::new(bus.clone()),
+            index: index.clone(),
+            starter: runs.clone(),
+            judge: Judge::start().unwrap(),
+            letters: Letters::new(index),
+            books: Books::default(),
+            told: Mutex::new(Told::default()),
+        });
+        let name = Name { workflow: "w".to_owned(), id: "t".to_owned() };
+        let (sender, definition) = watch::channel(definition(trigger));
+        tokio::spawn(mqtt::listen(Arc::clone(&shared), name.clone(), definition, "t/+".to_owned()));
+        Self { bus, runs, shared, name, _definition: sender }
+    }
+
+    async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let begun = tokio::time::Instant::now();
+        while !wanted(self) {
+            let page = self.shared.books.page(&self.name);
+            assert!(begun.elapsed() < Duration::from_secs(30), "{what}: {page:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn listens(&self) {
+        self.until("listens", |stand| stand.shared.books.page(&stand.name).listens).await;
+    }
+
+    fn say(&self, topic: &str, payload: &[u8]) {
+        self.bus.publish(Message::new(topic, payload.to_vec())).unwrap();
+    }
+
+    fn started(&self) -> usize {
+        self.runs.asked.lock().unwrap().len()
+    }
+}
+
+const PLAIN: &str =
+    "{ topic: 't/+', inputs: { device: '${{ trigger.topic_levels[1] }}' }, dedupe_key: '${{ trigger.payload.id }}' }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_message_is_one_run_and_a_bad_one_a_letter() {
+    let stand = Stand::new(PLAIN);
+    stand.listens().await;
+    *stand.runs.failures.lock().unwrap() = 1;
+    for payload in [&br#"{"id":1}"#[..], br#"{"id":1}"#, b"no JSON", br#"{"id":2}"#] {
+        stand.say("t/gw-1", payload);
+    }
+    stand.until("two runs", |stand| stand.started() == 2).await;
+    stand.until("counted", |stand| stand.shared.books.page(&stand.name).counts.replayed == 1).await;
+    let asked = stand.runs.asked.lock().unwrap().clone();
+    assert_eq!((asked[0].inputs["device"].as_str(), asked[0].context["topic"].as_str()), ("gw-1", Some("t/gw-1")));
+    assert!(asked[0].folder.is_none(), "a message names no file of this machine");
+    let letters = stand.shared.letters.list().await.unwrap();
+    assert_eq!((letters.len(), letters[0].reason.code.as_str()), (1, "PH0301"));
+    let whole = stand.shared.letters.show(letters[0].id).await.unwrap();
+    assert_eq!(whole.whole().as_deref(), Some(&b"no JSON"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retained_message_is_not_taken_again_by_the_next_process() {
+    let (bus, index) = (MemoryBus::new(), Arc::new(MemoryKeyValue::default()));
+    let plain = "{ topic: 't/+', inputs: { device: '${{ trigger.topic_levels[1] }}' } }";
+    bus.publish(Message::new("t/gw-1", b"please".to_vec()).retained()).unwrap();
+    let first = Stand::on(plain, bus.clone(), Arc::clone(&index));
+    first.until("one run", |stand| stand.shared.books.page(&stand.name).counts.started == 1).await;
+    // The mark is written after the run has started, and the key of the run belongs to the starter.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let second = Stand::on(plain, bus.clone(), index);
+    second.until("known", |stand| stand.shared.books.page(&stand.name).counts.replayed == 1).await;
+    assert_eq!(second.started(), 0);
+    first.say("t/gw-1", b"please");
+    first.until("a live one counts", |stand| stand.started() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_kept_as_far_as_it_goes() {
+    let stand = Stand::new(PLAIN);
+    stand.listens().await;
+    stand.say("t/gw-1", &vec![b'x'; 70_000]);
+    stand.until("a letter", |stand| stand.shared.books.page(&stand.name).counts.failed == 1).await;
+    let mut letters = Vec::new();
+    while letters.is_empty() {
+        letters = stand.shared.letters.list().await.unwrap();
+    }
+    assert_eq!((letters[0].reason.code.as_str(), letters[0].size), ("PH8501", 70_000));
+    assert!(letters[0].payload.is_none(), "lists are short");
+    assert!(stand.shared.letters.show(letters[0].id).await.unwrap().whole().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_waits_for_its_turn() {
+    let stand = Stand::new("{ topic: 't/+', max_rate: 5, inputs: { device: '${{ trigger.topic_levels[1] }}' } }");
+    stand.listens().await;
+    for _ in 0..50 {
+        stand.say("t/gw-1", b"x");
+    }
+    stand.until("the burst", |stand| stand.started() == 10).await;
+    stand.until("the rest waits", |stand| stand.shared.books.page(&stand.name).waiting == 40).await;
+    assert!(stand.started() <= 11);
+}
+
+fn letter(number: u64) -> Letter {
+    Letter {
+        id: 0,
+        at: "2026-01-01T00:00:00.000Z".to_owned(),
+        workflow: "w".to_owned(),
+        trigger: "t".to_owned(),
+        kind: "mqtt".to_owned(),
+        source: format!("t/{number}"),
+        reason: Reason { code: "PH0301".to_owned(), message: "no".to_owned() },
+        size: 0,
+        payload: None,
+        context: None,
+        key: None,
+    }
+}
+
+#[tokio::test]
+async fn the_newest_letters_are_kept() {
+    let letters = Letters::new(Arc::new(MemoryKeyValue::default()));
+    for number in 0..KEPT + 5 {
+        letters.keep(letter(number)).await.unwrap();
+    }
+    let kept = letters.list().await.unwrap();
+    assert_eq!(kept.len() as u64, KEPT);
+    assert_eq!(kept[0].source, format!("t/{}", KEPT + 4));
+    assert_eq!(letters.show(3).await.unwrap_err().code, "PH8505", "another one took its place");
+    let id = kept[7].id;
+    letters.drop(id).await.unwrap();
+    assert_eq!(letters.drop(id).await.unwrap_err().code, "PH8505");
+    assert_eq!(letters.list().await.unwrap().len() as u64, KEPT - 1);
+}
+
+#[test]
+fn the_log_tells_of_the_same_thing_once_a_minute() {
+    let mut told = Told::default();
+    let begin = WallTime(1_700_000_000_000);
+    assert_eq!(told.tell("w", "PH0301", begin), Some(0));
+    assert_eq!(told.tell("w", "PH0301", begin.after(Duration::from_secs(1))), None);
+    assert_eq!(told.tell("w", "PH8501", begin), Some(0));
+    assert_eq!(told.tell("w", "PH0301", begin.after(Duration::from_secs(61))), Some(1));
+    assert_eq!(told.tell("w", "PH0301", WallTime(5)), Some(0), "a clock that went back silences nothing");
+}
+
+#[test]
+fn a_look_stays_in_its_folder() {
+    let home = tempfile::tempdir().unwrap();
+    let inside = home.path().join("in");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::create_dir(inside.join("deeper.bin")).unwrap();
+    std::fs::write(home.path().join("out.bin"), "secret").unwrap();
+    std::fs::write(inside.join("a.bin"), "abc").unwrap();
+    std::fs::write(inside.join("a.txt"), "abc").unwrap();
+    std::os::unix::fs::symlink(home.path().join("out.bin"), inside.join("link.bin")).unwrap();
+    std::os::unix::fs::symlink(inside.join("a.bin"), inside.join("same.bin")).unwrap();
+    std::os::unix::fs::symlink(inside.join("gone"), inside.join("broken.bin")).unwrap();
+    let (files, crowded) = folder::look(&inside, &Glob::new("*.bin").unwrap()).unwrap();
+    let names: Vec<_> = files.keys().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!((names, crowded), (vec!["a.bin", "same.bin"], false));
+    assert!(files.values().all(|seen| seen.size == 3));
+    assert!(folder::look(&home.path().join("nowhere"), &Glob::new("*").unwrap()).is_err());
+}
