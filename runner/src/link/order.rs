@@ -73,6 +73,13 @@ pub enum LinkNote {
     Checkpoint(Vec<u8>),
     /// How far it is, the last packets that were rejected, and the transfer's own time.
     Progress(Box<ProgressReport>, Vec<super::Rejected>, Time),
+    /// What the device said of itself.
+    Hello {
+        /// Which device.
+        device: String,
+        /// What it said.
+        hello: packhorse_core::transfer::Hello,
+    },
     /// Another transfer has the device; this one waits for its turn.
     Queued,
 }
@@ -365,6 +372,7 @@ impl Link {
     ) -> (Result<End, Failure>, Drive<M>) {
         let mut drive = Drive {
             talk: Talk::new(machine, codec, channel, Arc::clone(&order.meter)),
+            device: order.request.device.clone(),
             bus: Arc::clone(&self.bus),
             source,
             landing,

@@ -82,6 +82,11 @@ pub enum Question {
     },
     /// Has the folders looked at again.
     Reload,
+    /// What is registered of devices.
+    Devices {
+        /// One device; without it, every entry.
+        id: Option<String>,
+    },
 }
 
 /// What is to be run.

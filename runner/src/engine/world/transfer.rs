@@ -58,14 +58,14 @@ impl World {
             tokio::select! {
                 biased;
                 Some(note) = told.recv() => {
-                    self.reflect(&job, &task, &note);
+                    self.heed(&job, &task, &note).await;
                     telling.tell(&job, note);
                 }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
-            self.reflect(&job, &task, &note);
+            self.heed(&job, &task, &note).await;
             telling.tell(&job, note);
         }
         drop(meter);
@@ -92,6 +92,13 @@ impl World {
             name: name.to_owned(),
             keep: kept(job, Arc::clone(last)),
         })
+    }
+
+    async fn heed(&self, job: &Job, task: &TransferTask, note: &LinkNote) {
+        self.reflect(job, task, note);
+        if let LinkNote::Hello { device, hello } = note {
+            self.greeted(device, hello).await;
+        }
     }
 
     /// Shows in the mirror where the file of a push lies.
@@ -199,6 +206,8 @@ impl Telling {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.clone());
                 job.notes.send(Note::Checkpoint(bytes));
             }
+            // Kept, and of no use to the engine.
+            LinkNote::Hello { .. } => {}
             LinkNote::Queued => job.notes.send(Note::Transfer(Box::new(self.view.queued(wall())))),
             LinkNote::Progress(report, rejected, now) => {
                 let offline =
