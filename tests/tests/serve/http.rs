@@ -225,7 +225,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 17] = [
+const NEEDS: [(&str, &str); 19] = [
     ("post /v1/runs", "runs:start"),
     ("get /v1/runs", "runs:read"),
     ("get /v1/runs/{run}", "runs:read"),
@@ -239,6 +239,8 @@ const NEEDS: [(&str, &str); 17] = [
     ("get /v1/workflows/{name}", "definitions:read"),
     ("get /v1/plugins", "definitions:read"),
     ("get /v1/plugins/{name}", "definitions:read"),
+    ("get /v1/devices", "definitions:read"),
+    ("get /v1/devices/{id}", "definitions:read"),
     ("post /v1/reload", "definitions:reload"),
     ("get /metrics", "metrics:read"),
     ("get /healthz", ""),
@@ -275,7 +277,10 @@ fn every_route_wants_its_scope_and_no_other() {
         let (_, need) =
             NEEDS.iter().find(|(name, _)| name == operation).unwrap_or_else(|| panic!("{operation} has no scope here"));
         let (method, path) = operation.split_once(' ').unwrap();
-        let path = path.replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV").replace("{name}", "nobody");
+        let path = path
+            .replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV")
+            .replace("{name}", "nobody")
+            .replace("{id}", "nobody");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
         for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {
             assert_eq!(with(&[bad]) == 401, !need.is_empty(), "{operation} with {bad}");
