@@ -1,6 +1,7 @@
 //! Transfers: the plugin that the run is pinned to, then the link.
 
 use super::World;
+use super::hello::Greetings;
 use super::mirror;
 use super::quarantine::Named;
 use super::shelf::RunShelf;
@@ -51,6 +52,7 @@ impl World {
             notes,
         };
         self.reflect_begin(&job, &task);
+        let mut greetings = Greetings::default();
         let mut telling = Telling { reachable: true, view, last };
         let run = self.link.run(order);
         tokio::pin!(run);
@@ -58,16 +60,17 @@ impl World {
             tokio::select! {
                 biased;
                 Some(note) = told.recv() => {
-                    self.heed(&job, &task, &note).await;
+                    self.heed(&job, &task, &mut greetings, &note);
                     telling.tell(&job, note);
                 }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
-            self.heed(&job, &task, &note).await;
+            self.heed(&job, &task, &mut greetings, &note);
             telling.tell(&job, note);
         }
+        self.parted(greetings, &device).await;
         drop(meter);
         if let LinkEnd::Failed { failure, .. } = &end
             && failure.code == TRAPPED
@@ -94,10 +97,10 @@ impl World {
         })
     }
 
-    async fn heed(&self, job: &Job, task: &TransferTask, note: &LinkNote) {
+    fn heed(&self, job: &Job, task: &TransferTask, greetings: &mut Greetings, note: &LinkNote) {
         self.reflect(job, task, note);
         if let LinkNote::Hello { device, hello } = note {
-            self.greeted(device, hello).await;
+            self.greeted(greetings, device, hello);
         }
     }
 
