@@ -11,6 +11,7 @@ pub mod file;
 pub mod grant;
 pub mod hex;
 pub mod profile;
+pub mod registry;
 pub mod run;
 pub mod step;
 pub mod transfer;

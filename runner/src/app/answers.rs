@@ -4,8 +4,8 @@ use super::start::{Ground, Offers};
 use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
 use crate::serve::control::{Answerer, Question, Start};
-use crate::serve::http::Reloaded;
 use crate::serve::http::metrics::Metrics;
+use crate::serve::http::{DeviceList, Reloaded};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
                 (Question::Start(start), Some(Offers { catalogs, metrics, .. })) => {
                     begin(&ground, &catalogs, &metrics, start).await
                 }
+                (Question::Devices { id }, Some(Offers { catalogs, .. })) => devices(&ground, &catalogs, id).await,
                 (Question::Reload, Some(Offers { catalogs, .. })) => reload(&catalogs).await,
                 (question, Some(Offers { triggers, .. })) if super::triggers::concerns(&question) => {
                     match triggers.get() {
@@ -60,6 +61,14 @@ async fn reload(catalogs: &Catalogs) -> Result<Value, Failure> {
     let reload = catalogs.reload().await;
     let reload = reload.ok_or_else(|| Failure::new("PH9001", Class::Bug, "nobody looks at the folders any more"))?;
     serde_json::to_value(Reloaded::of(&reload)).map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
+}
+
+async fn devices(ground: &Ground, catalogs: &Catalogs, id: Option<String>) -> Result<Value, Failure> {
+    let told = match id {
+        None => serde_json::to_value(DeviceList::of(&catalogs.current())),
+        Some(id) => serde_json::to_value(super::daemon::device(ground, catalogs, &id).await?),
+    };
+    told.map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
 }
 
 /// Answers one question.
@@ -103,7 +112,11 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             let records = engine.records(&run, from, RECORDS).await.map_err(|error| failure(&error))?;
             Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
         }
-        Question::Start(_) | Question::Reload | Question::Triggers | Question::Letters { .. } => Err(no_daemon()),
+        Question::Start(_)
+        | Question::Reload
+        | Question::Triggers
+        | Question::Letters { .. }
+        | Question::Devices { .. } => Err(no_daemon()),
     }
 }
 

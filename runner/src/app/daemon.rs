@@ -10,7 +10,7 @@ use crate::engine::{EngineHandle, LiveView};
 use crate::plugin::Host;
 use crate::serve::control::Start;
 use crate::serve::http::metrics::Metrics;
-use crate::serve::http::{Access, Answer, Api, Grant, Http, Once, Readiness, Runner, Scope, Started};
+use crate::serve::http::{Access, Answer, Api, DeviceView, Grant, Http, Once, Readiness, Runner, Scope, Started};
 use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
 use crate::trigger::Triggers;
@@ -92,6 +92,7 @@ async fn catalogs(settings: &Settings, host: &Host, metrics: &Arc<Metrics>) -> R
     let options = Options {
         workflows: settings.workflows.clone(),
         plugins: settings.plugins.clone(),
+        devices: settings.devices.clone(),
         host: host.clone(),
         clock: wall,
         told: Arc::new(move |told: &Told| counted.loaded(told.kind, &told.change)),
@@ -166,10 +167,21 @@ impl Runner for Behind {
         Box::pin(async move { from_afar(&ground, &catalogs, start, once).await })
     }
 
+    fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>> {
+        let (ground, catalogs) = (self.ground.clone(), self.catalogs.clone());
+        Box::pin(async move { device(&ground, &catalogs, &id).await })
+    }
+
     fn ready(&self) -> Readiness {
         let broker = self.ground.world.bus.status().borrow().is_connected();
         Readiness { journal: !self.ground.engine.has_stopped(), broker }
     }
+}
+
+/// What a device id comes to.
+pub(super) async fn device(ground: &Ground, catalogs: &Catalogs, id: &str) -> Result<DeviceView, Failure> {
+    let hello = super::devices::hello(&*ground.world.index, id).await?;
+    Ok(DeviceView::of(&catalogs.current(), id, hello))
 }
 
 /// Starts a run for somebody who is not at this machine's terminal; with a key, one for all who come with it.

@@ -9,6 +9,7 @@ use crate::failpoint::Point;
 use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::registry::{Registry, context, id_of};
 use packhorse_core::run::{CodecPin, Created, FirstMessage, RunId};
 use packhorse_core::transfer::Flow;
 use packhorse_core::workflow::Workflow;
@@ -65,6 +66,8 @@ pub struct Prepared {
     files: Vec<(String, String)>,
     vars: BTreeMap<String, String>,
     plugin: Option<Arc<Plugin>>,
+    /// The root `device` of expressions, without what the device said of itself.
+    device: Value,
     /// By the name that the workflow gives them.
     steps: BTreeMap<String, Arc<StepPlugin>>,
     trigger: Value,
@@ -77,7 +80,12 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
     let checked = Arc::clone(&workflow);
     let (given, local, trigger) = (launch.inputs.clone(), launch.local.clone(), launch.trigger.clone());
     let mut message = launch.message.clone();
-    let (inputs, mut files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
+    let registry = match workflow.inputs.iter().any(|input| input.name == "device") {
+        true => library.registry(settings).await?,
+        false => Arc::default(),
+    };
+    let resolved = with_large_stack(move || resolve(&checked, launch, &registry)).await??;
+    let Resolved { inputs, mut files, device, codec, mut vars, loose } = resolved;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
     }
@@ -86,8 +94,12 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
     }
     let plugin = match codec {
         Some(codec) => Some(library.codec(codec).await?),
-        None => None,
+        None => no_codec(&workflow, &device).map(|()| None)?,
     };
+    if let Some(plugin) = &plugin {
+        let declared = |name: &String| plugin.description().vars.iter().any(|var| var.name == *name);
+        vars.retain(|name, _| declared(name) || !loose.contains(name));
+    }
     if let (Some(plugin), Some(device)) = (&plugin, inputs.get("device").and_then(Value::as_str)) {
         let pairs = vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let routes = plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
@@ -96,7 +108,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
         message = None;
     }
     let steps = step_plugins(library, &workflow, settings).await?;
-    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps, trigger, message })
+    Ok(Prepared { workflow, source, inputs, files, vars, plugin, device, steps, trigger, message })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
@@ -124,7 +136,7 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
         plugins.insert(name.clone(), plugin.digest().to_owned());
     }
     Point::LaunchKept.pass();
-    let device = device(&prepared.inputs);
+    let device = greeted(app, std::mem::take(&mut prepared.device)).await?;
     fits(app, &prepared, &device).await?;
     let created = Created {
         run,
@@ -162,13 +174,29 @@ async fn fits(app: &Ground, prepared: &Prepared, device: &Value) -> Result<(), S
     with_large_stack(move || fit.check()).await?
 }
 
-type Resolved = (Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);
+/// What a run is made of, before anything is looked for.
+struct Resolved {
+    inputs: Map<String, Value>,
+    files: Vec<(String, String)>,
+    device: Value,
+    codec: Option<String>,
+    vars: BTreeMap<String, String>,
+    /// Variables of the workflow that the device's codec, which the workflow did not choose, need not know.
+    loose: Vec<String>,
+}
 
-fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
+/// The device's entry goes before the workflow, and who asks before both.
+fn resolve(workflow: &Workflow, launch: Launch, registry: &Registry) -> Result<Resolved, Stop> {
     let resolved = workflow.resolve_inputs(&launch.inputs).map_err(|failures| bad_inputs(workflow, &failures))?;
     let (inputs, files) = (resolved.values, resolved.files);
+    let id = inputs.get("device").and_then(Value::as_str);
+    let entry = id.and_then(|id| registry.find(id)).map(|placed| &placed.entry);
+    let device = match (id, inputs.get("device")) {
+        (Some(id), _) => context(id, entry.map(|entry| &**entry), None),
+        (None, other) => other.map_or(Value::Null, |id| json!({ "id": id })),
+    };
     let mut scope = Scope::new();
-    scope.insert("device".to_owned(), device(&inputs));
+    scope.insert("device".to_owned(), device.clone());
     scope.insert("inputs".to_owned(), Value::Object(inputs.clone()));
     let text = |value: Value, what: &str| match value {
         Value::String(text) => Ok(text),
@@ -176,7 +204,9 @@ fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
         Value::Bool(flag) => Ok(flag.to_string()),
         other => Err(Stop::usage("PH2003", format!("{what} came out as {other}, which is no text"))),
     };
-    let codec = match (launch.codec, &workflow.codec) {
+    let registered = entry.and_then(|entry| entry.codec.clone());
+    let chosen = launch.codec.is_none() && registered.is_some();
+    let codec = match (launch.codec.or(registered), &workflow.codec) {
         (Some(codec), _) => Some(codec),
         (None, Some(template)) => Some(text(template.resolve(&scope).map_err(refused)?, "codec")?),
         (None, None) => None,
@@ -185,13 +215,31 @@ fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
     for (name, template) in &workflow.vars {
         vars.insert(name.clone(), text(template.resolve(&scope).map_err(refused)?, &format!("vars.{name}"))?);
     }
+    let named =
+        |name: &String| launch.vars.contains_key(name) || entry.is_some_and(|entry| entry.vars.contains_key(name));
+    let loose = vars.keys().filter(|name| chosen && !named(name)).cloned().collect();
+    vars.extend(entry.map(|entry| entry.vars.clone()).unwrap_or_default());
     vars.extend(launch.vars);
-    Ok((inputs, files, codec, vars))
+    Ok(Resolved { inputs, files, device, codec, vars, loose })
 }
 
-/// The root `device` of expressions: until devices are registered, just its id.
-fn device(inputs: &Map<String, Value>) -> Value {
-    inputs.get("device").map_or(Value::Null, |id| json!({ "id": id }))
+/// The root `device` with what the device said last of itself.
+async fn greeted(app: &Ground, mut device: Value) -> Result<Value, Stop> {
+    let Some(id) = id_of(&device).map(str::to_owned) else { return Ok(device) };
+    let hello = super::devices::hello(&*app.world.index, &id).await;
+    let hello = hello.map_err(|failure| Stop::unavailable("PH7002", failure.message))?;
+    device["hello"] = hello.unwrap_or_default();
+    Ok(device)
+}
+
+/// A run that speaks to a device needs a codec, from whomever.
+fn no_codec(workflow: &Workflow, device: &Value) -> Result<(), Stop> {
+    let Some(step) = workflow.speaks() else { return Ok(()) };
+    let device = id_of(device).unwrap_or("of this run");
+    let message = format!(
+        "step {step} speaks to the device, and neither the workflow nor an entry of the device {device} names a codec"
+    );
+    Err(Stop::usage("PH6004", message).hint("add the device to a file of the devices folder, or give --codec NAME"))
 }
 
 /// Runs a function on a thread with a stack that every accepted expression fits in.

@@ -1,11 +1,13 @@
-//! Where workflows and plugins are taken from: the folders as they are now, or a generation of what was judged good.
+//! Where workflows, plugins and devices are taken from: the folders as they are now, or a generation of what was judged good.
 
+use super::devices::read_devices;
 use super::launch::{unreadable, with_large_stack};
 use crate::app::exit::Stop;
 use crate::catalog::Generation;
 use crate::plugin::{Host, Plugin, StepPlugin, is_path};
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
+use packhorse_core::registry::Registry;
 use packhorse_core::workflow::{self, Workflow};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,18 @@ impl Library<'_> {
             Self::Generation(generation, _) => {
                 let live = generation.workflows.live(named).ok_or_else(|| unknown(generation, named))?;
                 Ok((Arc::clone(&live.value.workflow), live.value.source.to_vec()))
+            }
+        }
+    }
+
+    /// What is registered of devices.
+    pub(super) async fn registry(&self, settings: &Settings) -> Result<Arc<Registry>, Stop> {
+        match self {
+            Self::Generation(generation, _) => Ok(Arc::clone(&generation.registry)),
+            Self::Folders(_) => {
+                let folder = settings.devices.clone();
+                let read = tokio::task::spawn_blocking(move || read_devices(&folder)).await;
+                read.map_err(|error| Stop::bug(error.to_string()))?.map(Arc::new)
             }
         }
     }

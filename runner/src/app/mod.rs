@@ -12,6 +12,7 @@
 //! * `library`: where it takes workflows and plugins from
 //! * `answers`: what the control socket answers
 //! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
+//! * `devices`: the folder of devices, and what they said last of themselves
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
@@ -20,6 +21,7 @@
 
 mod answers;
 mod daemon;
+mod devices;
 pub mod doctor;
 pub mod exit;
 mod fit;
@@ -40,6 +42,7 @@ mod triggers;
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use daemon::Daemon;
+pub use devices::read_devices;
 pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Local, Prepared, launch, prepare, with_large_stack};
 pub use library::{Library, find_workflow, read_workflow};

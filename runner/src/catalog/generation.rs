@@ -2,6 +2,7 @@
 
 use crate::plugin::{self, Plugin, PluginError, StepPlugin};
 use packhorse_core::catalog::{Catalog, Change, Live};
+use packhorse_core::registry::{Devices, Registry};
 use packhorse_core::run::WallTime;
 use packhorse_core::workflow::Workflow;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ impl Shelved {
 /// What one look changed, by kind and name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Told {
-    /// `workflow` or `plugin`.
+    /// `workflow`, `plugin` or `devices`.
     pub kind: &'static str,
     /// Its file's name without extension.
     pub name: String,
@@ -58,7 +59,7 @@ pub struct Told {
     pub change: Change,
 }
 
-/// All workflows and plugins that count, together. Never changes.
+/// All workflows, plugins and devices that count, together. Never changes.
 #[derive(Debug, Default, Clone)]
 pub struct Generation {
     /// Grows by one with each change; 0 before the first look.
@@ -69,12 +70,16 @@ pub struct Generation {
     pub workflows: Catalog<Definition>,
     /// By the names of their files, `NAME` or `NAME@VERSION`; embedded codecs under their names where no file hides them.
     pub plugins: Catalog<Shelved>,
+    /// Files of devices, by their names.
+    pub devices: Catalog<Devices>,
+    /// The entries of `devices` together.
+    pub registry: Arc<Registry>,
 }
 
 impl Generation {
     /// Names whose newest content does not count.
     pub fn refused(&self) -> usize {
-        self.workflows.refused() + self.plugins.refused()
+        self.workflows.refused() + self.plugins.refused() + self.devices.refused()
     }
 
     /// The plugin that `reference` (`NAME` or `NAME@VERSION`) means here.

@@ -4,6 +4,7 @@ use super::generation::{Definition, Generation, Shelved};
 use super::scan::Content;
 use crate::plugin::{Host, PluginError, is_path, kit};
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::registry::Devices;
 use packhorse_core::workflow::{self, Workflow};
 use serde_json::Value;
 use std::path::Path;
@@ -43,6 +44,18 @@ pub(super) fn lacks(workflow: &Workflow, generation: &Generation, pending: &dyn 
         }
         let message = format!("workflow {}: {}", workflow.name, chain(&error));
         return Lack::Missing(Failure::new("PH6006", Class::Permanent, message));
+    }
+    Lack::Nothing
+}
+
+/// What the entries of a file of devices lack among the plugins of `generation`.
+pub(super) fn lacks_codec(devices: &Devices, generation: &Generation, pending: &dyn Fn(&str) -> bool) -> Lack {
+    for name in devices.codecs() {
+        let Some(error) = generation.codec(name).err() else { continue };
+        if pending(name) {
+            return Lack::Pending;
+        }
+        return Lack::Missing(Failure::new("PH6006", Class::Permanent, format!("codec {name}: {}", chain(&error))));
     }
     Lack::Nothing
 }

@@ -1,6 +1,7 @@
 //! The task that looks at the folders, judges what is new, and swaps generations.
 
 use super::checker::Checker;
+use super::devices::Reader;
 use super::generation::{Generation, Shelved, Told};
 use super::judge::{self, Lack};
 use super::scan::{Scanner, View};
@@ -36,6 +37,8 @@ pub struct Options {
     pub workflows: PathBuf,
     /// `*.wasm`.
     pub plugins: PathBuf,
+    /// `*.yaml`, of devices.
+    pub devices: PathBuf,
     /// Loads plugins.
     pub host: Host,
     /// Tells the time.
@@ -50,7 +53,11 @@ pub type Listener = Arc<dyn Fn(&Told) + Send + Sync>;
 impl std::fmt::Debug for Options {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = formatter.debug_struct("Options");
-        shown.field("workflows", &self.workflows).field("plugins", &self.plugins).finish_non_exhaustive()
+        shown
+            .field("workflows", &self.workflows)
+            .field("plugins", &self.plugins)
+            .field("devices", &self.devices)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,10 +86,11 @@ impl Catalogs {
     pub async fn start(options: Options) -> std::io::Result<Self> {
         let (sender, generations) = watch::channel(Arc::new(Generation::default()));
         let (requests, asked) = mpsc::channel(REQUESTS);
-        let (watch, hints) = Watch::start(&[&options.workflows, &options.plugins]);
+        let (watch, hints) = Watch::start(&[&options.workflows, &options.plugins, &options.devices]);
         let folders = Folders {
             workflows: Scanner::new(&options.workflows, "yaml", MAX_BYTES as u64 + 1),
             plugins: Scanner::new(&options.plugins, "wasm", MAX_LARGE_COMPONENT_BYTES as u64),
+            devices: Scanner::new(&options.devices, "yaml", MAX_BYTES as u64 + 1),
         };
         let checker = Checker::start()?;
         let mut keeper = Keeper {
@@ -92,6 +100,7 @@ impl Catalogs {
             folders,
             watch,
             checker,
+            reader: Reader::default(),
             sender,
             verdicts: HashMap::new(),
             judging: JoinSet::new(),
@@ -124,10 +133,11 @@ type Key = (String, String);
 /// What is known of a plugin's content; `None` while it is being judged.
 type Verdict = Option<Result<Arc<Shelved>, Failure>>;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Folders {
     workflows: Scanner,
     plugins: Scanner,
+    devices: Scanner,
 }
 
 struct Keeper {
@@ -137,6 +147,7 @@ struct Keeper {
     folders: Folders,
     watch: Watch,
     checker: Checker,
+    reader: Reader,
     sender: watch::Sender<Arc<Generation>>,
     verdicts: HashMap<Key, Verdict>,
     judging: JoinSet<(Key, Result<Shelved, Failure>)>,
@@ -180,9 +191,9 @@ impl Keeper {
 
     /// Looks, judges, and swaps; tells what changed, and whether something is being written.
     async fn look(&mut self) -> (Vec<Told>, bool) {
-        self.watch.follow(&[self.folders.workflows.folder(), self.folders.plugins.folder()]);
-        let (workflows, plugins) = self.folders.look_twice().await;
-        let unsettled = [&workflows, &plugins].into_iter().any(View::is_unsettled);
+        self.watch.follow(&self.folders.all());
+        let [workflows, plugins, devices] = self.folders.look_twice().await;
+        let unsettled = [&workflows, &plugins, &devices].into_iter().any(View::is_unsettled);
         self.begin_judging(&plugins);
         let before = Arc::clone(&self.sender.borrow());
         let now = (self.clock)();
@@ -190,6 +201,7 @@ impl Keeper {
         let (catalog, told) = next.plugins.next(self.plugins_seen(&plugins, &before), now);
         next.plugins = catalog;
         let mut changes = named("plugin", told);
+        changes.extend(self.devices(&devices, &mut next, now));
         let seen = self.workflows_seen(&workflows, &next).await;
         let (catalog, told) = next.workflows.next(seen, now);
         next.workflows = catalog;
@@ -255,13 +267,21 @@ impl Keeper {
         seen
     }
 
+    fn devices(&mut self, view: &View, next: &mut Generation, now: WallTime) -> Vec<Told> {
+        let verdicts = &self.verdicts;
+        let pending = |reference: &str| is_open(verdicts, reference);
+        let seen = self.reader.seen(view, next, &pending);
+        let (catalog, told) = next.devices.next(seen, now);
+        next.devices = catalog;
+        if !told.is_empty() {
+            next.registry = super::devices::registry(&next.devices);
+        }
+        named("devices", told)
+    }
+
     async fn workflows_seen(&mut self, view: &View, next: &Generation) -> BTreeMap<String, Seen<super::Definition>> {
         let checked = self.checker.check(view.contents()).await;
-        let pending = |reference: &str| {
-            let name = reference.split('@').next();
-            let open = |((file, _), verdict): (&Key, &Verdict)| verdict.is_none() && file.split('@').next() == name;
-            self.verdicts.iter().any(open)
-        };
+        let pending = |reference: &str| is_open(&self.verdicts, reference);
         view.seen(next.workflows.entries().map(|(name, _)| name), |name, content| {
             let digest = content.digest.clone();
             let workflow = match (checked.get(name), &content.bytes) {
@@ -282,12 +302,23 @@ impl Keeper {
     }
 }
 
+/// Whether a plugin that may be meant is being judged.
+fn is_open(verdicts: &HashMap<Key, Verdict>, reference: &str) -> bool {
+    let name = reference.split('@').next();
+    verdicts.iter().any(|((file, _), verdict)| verdict.is_none() && file.split('@').next() == name)
+}
+
 impl Folders {
-    /// Both folders; a content that is not the same twice is being written.
-    async fn look_twice(&mut self) -> (View, View) {
-        let mut scanners = Self { workflows: self.workflows.clone(), plugins: self.plugins.clone() };
+    fn all(&self) -> [&std::path::Path; 3] {
+        [self.workflows.folder(), self.plugins.folder(), self.devices.folder()]
+    }
+
+    /// All folders; a content that is not the same twice is being written.
+    async fn look_twice(&mut self) -> [View; 3] {
+        let mut scanners = self.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let views = super::scan::look_twice(&mut scanners.workflows, &mut scanners.plugins);
+            let Self { workflows, plugins, devices } = &mut scanners;
+            let views = super::scan::look_twice([workflows, plugins, devices]);
             (scanners, views)
         });
         match looked.await {
@@ -297,7 +328,7 @@ impl Folders {
             }
             Err(error) => {
                 tracing::error!(%error, "looking at the folders failed");
-                (View::default(), View::default())
+                [View::default(), View::default(), View::default()]
             }
         }
     }

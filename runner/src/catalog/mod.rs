@@ -1,13 +1,14 @@
-//! Workflows and plugins that are edited under a running process: folders on one side, immutable generations on the other.
+//! Workflows, plugins and devices that are edited under a running process: folders on one side, immutable generations on the other.
 //!
 //! A look at the folders is the truth; what the file system tells meanwhile is only a hint to look. The process that starts runs takes
 //! the newest [`Generation`]; runs that have begun hold what they began with.
 //!
-//! * `scan`: one look at a folder. `judge`: from bytes to workflows and plugins; `checker`: its thread. `generation`: everything that
+//! * `scan`: one look at a folder. `judge`: from bytes to workflows and plugins; `checker`: its thread. `devices`: files of devices, and which fit together. `generation`: everything that
 //!   counts at one time.
 //! * `watch`: hints from the file system. `keeper`: the task that looks, judges and swaps.
 
 mod checker;
+mod devices;
 mod generation;
 mod judge;
 mod keeper;

@@ -62,6 +62,11 @@ impl View {
         self.0.iter().flatten().map(|(name, _)| name.as_str())
     }
 
+    /// Whether there is, or may be, a file of this name.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|files| files.contains_key(name))
+    }
+
     /// Those that are not being written.
     pub(super) fn contents(&self) -> impl Iterator<Item = (&str, &Content)> {
         self.0.iter().flatten().filter_map(|(name, found)| match found {
@@ -95,11 +100,11 @@ impl View {
     }
 }
 
-/// Looks at two folders twice. Blocks for a moment.
-pub(super) fn look_twice(one: &mut Scanner, other: &mut Scanner) -> (View, View) {
-    let first = (one.look(), other.look());
+/// Looks at folders twice. Blocks for a moment.
+pub(super) fn look_twice(scanners: [&mut Scanner; 3]) -> [View; 3] {
+    let first = scanners.map(|scanner| (scanner.look(), scanner));
     std::thread::sleep(TWICE);
-    (View::of(first.0, one.look()), View::of(first.1, other.look()))
+    first.map(|(first, scanner)| View::of(first, scanner.look()))
 }
 
 /// What the file system says of a file without reading it.

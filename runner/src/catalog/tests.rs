@@ -24,7 +24,7 @@ struct Folders {
 impl Folders {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["workflows", "plugins"] {
+        for name in ["workflows", "plugins", "devices"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let catalogs = Catalogs::start(options(folder.path())).await.unwrap();
@@ -53,6 +53,7 @@ fn options(folder: &Path) -> Options {
     Options {
         workflows: folder.join("workflows"),
         plugins: folder.join("plugins"),
+        devices: folder.join("devices"),
         host: host(),
         clock,
         told: Arc::new(|_| {}),
@@ -243,4 +244,66 @@ async fn many_saves_are_each_followed_and_none_is_wrong() {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() * share / 1_000).min(took.len() - 1)];
     println!("{rounds} saves to live: p50 {:?}, p99 {:?}, slowest {:?}", at(500), at(990), at(1_000));
+}
+
+fn devices(entries: &str) -> String {
+    format!("kind: devices/v1\ndevices:\n{entries}")
+}
+
+impl Folders {
+    fn devices(&self, name: &str) -> PathBuf {
+        self.folder.path().join("devices").join(format!("{name}.yaml"))
+    }
+}
+
+/// The model that the registry has for a device.
+fn model(generation: &Generation, id: &str) -> Option<String> {
+    generation.registry.find(id).and_then(|placed| placed.entry.model.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_are_added_changed_broken_mended_and_removed() {
+    let folders = Folders::new().await;
+    let file = folders.devices("fleet");
+    std::fs::write(&file, devices("  - { match: \"gw-*\", model: one }\n")).unwrap();
+    folders.until(|generation| model(generation, "gw-1").as_deref() == Some("one")).await;
+    std::fs::write(&file, devices("  - { match: \"gw-*\", modle: two }\n")).unwrap();
+    let stale = folders.until(|generation| generation.devices.refused() == 1).await;
+    assert_eq!(model(&stale, "gw-1").as_deref(), Some("one"), "the last good one stays");
+    let failure = &stale.devices.entry("fleet").unwrap().refused.as_ref().unwrap().failure;
+    assert!(failure.code == "PH2011" && failure.message.contains("fleet.yaml:3"), "{failure:?}");
+    let again = folders.catalogs.reload().await.unwrap();
+    assert!(again.changes.is_empty() && again.generation.refused() == 1, "told once per content: {:?}", again.changes);
+    std::fs::write(&file, devices("  - { match: \"gw-*\", model: two }\n")).unwrap();
+    let healed = folders.until(|generation| model(generation, "gw-1").as_deref() == Some("two")).await;
+    assert_eq!(healed.devices.refused(), 0);
+    std::fs::remove_file(&file).unwrap();
+    folders.until(|generation| generation.registry.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_devices_are_judged_together() {
+    let folders = Folders::new().await;
+    std::fs::write(folders.devices("b"), devices("  - { match: \"gw-*\", model: first }\n")).unwrap();
+    folders.catalogs.reload().await.unwrap();
+    std::fs::write(folders.devices("a"), devices("  - { match: \"*-01\", model: second }\n")).unwrap();
+    let reload = folders.catalogs.reload().await.unwrap().generation;
+    assert_eq!(reload.devices.entry("a").unwrap().refused.as_ref().unwrap().failure.code, "PH2012");
+    assert_eq!(model(&reload, "gw-01").as_deref(), Some("first"), "whoever was there first stays");
+    // The entry moves from one file to the other.
+    std::fs::write(folders.devices("b"), devices("  - { match: sw-1 }\n")).unwrap();
+    let reload = folders.catalogs.reload().await.unwrap().generation;
+    assert_eq!((reload.devices.refused(), model(&reload, "gw-01").as_deref()), (0, Some("second")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_wait_for_their_codec() {
+    let folders = Folders::new().await;
+    std::fs::write(folders.devices("fleet"), devices("  - { match: a, codec: acme-tlv }\n")).unwrap();
+    let good = folders.catalogs.reload().await.unwrap().generation;
+    assert!(good.registry.find("a").is_some());
+    std::fs::write(folders.devices("fleet"), devices("  - { match: b, codec: nobodys }\n")).unwrap();
+    let stale = folders.catalogs.reload().await.unwrap().generation;
+    assert_eq!(stale.devices.entry("fleet").unwrap().refused.as_ref().unwrap().failure.code, "PH6006");
+    assert!(stale.registry.find("a").is_some() && stale.registry.find("b").is_none());
 }

@@ -5,6 +5,7 @@ use super::print::{self, Show};
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use clap::CommandFactory as _;
+use packhorse_core::registry;
 use packhorse_core::step::{self, PRIMITIVES};
 use packhorse_core::workflow::{self, Colour, Problems};
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ pub(super) async fn validate(args: ValidateArgs, show: Show) -> Result<Exit, Sto
     Ok(if bad == 0 { Exit::Succeeded } else { Exit::Usage })
 }
 
-/// The workflow's name, or what is wrong with the file.
+/// The workflow's name (or how many devices a file of those has), or what is wrong with the file.
 type Checked = Result<String, Wrong>;
 
 enum Wrong {
@@ -38,6 +39,11 @@ enum Wrong {
 
 fn check(file: &Path) -> Checked {
     let source = app::read_workflow(file).map_err(Wrong::Unreadable)?;
+    if registry::is_devices(&source) {
+        let read = registry::read(&source, &file.display().to_string());
+        let good = read.map(|devices| format!("{} entries of devices", devices.entries.len()));
+        return good.map_err(|problems| Wrong::Problems(Box::new(problems)));
+    }
     match workflow::check(&source, &file.display().to_string()) {
         Ok(workflow) => Ok(workflow.name),
         Err(problems) => Err(Wrong::Problems(Box::new(problems))),
@@ -46,7 +52,7 @@ fn check(file: &Path) -> Checked {
 
 fn as_json(checked: &[(Checked, PathBuf)]) -> Value {
     let items = checked.iter().map(|(result, file)| match result {
-        Ok(name) => json!({ "file": file, "ok": true, "workflow": name, "problems": [] }),
+        Ok(what) => json!({ "file": file, "ok": true, "workflow": what, "problems": [] }),
         Err(Wrong::Problems(problems)) => json!({ "file": file, "ok": false, "problems": problems.to_json()["diagnostics"] }),
         Err(Wrong::Unreadable(error)) => {
             json!({ "file": file, "ok": false, "problems": [{ "code": "PH2004", "message": format!("cannot read: {error}") }] })

@@ -145,6 +145,16 @@ const CODES: &[(&str, &str, &str)] = &[
     ("PH2004", "a file cannot be read", "check the path and its rights"),
     ("PH2005", "the inputs do not fit the workflow", "the message lists what each input takes"),
     ("PH2010", "a workflow's file has another name than what is in it", "name the file NAME.yaml"),
+    (
+        "PH2011",
+        "a file of devices has problems",
+        "each is listed with its place; a daemon goes on with the last good content of the file",
+    ),
+    (
+        "PH2012",
+        "two files of devices have entries that can mean the same device, and neither is nearer",
+        "write more characters out in one of the two, or name the devices that both mean by their ids",
+    ),
     ("PH2006", "there is no such help topic", "`packhorse help` lists them"),
     ("PH4006", "a step ended by a bug of ours", "please report it with the message"),
     ("PH4011", "no stored file is known by this digest", "give a path or a fastdfs: id"),
@@ -241,7 +251,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     ("PH6002", "the codec cannot be loaded or refuses the transfer", "its words are in the message"),
     ("PH6003", "the codec's message has no topic", "send it to the codec's vendor"),
-    ("PH6004", "the workflow names no codec", "write `codec: NAME`, or run it with --codec NAME"),
+    (
+        "PH6004",
+        "neither the workflow nor the device's entry names a codec",
+        "write `codec: NAME` in one of the two, or run it with --codec NAME",
+    ),
     ("PH6005", "the codec that the run is pinned to is gone", "start a new run"),
     (
         "PH6006",

@@ -3,6 +3,8 @@
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API; `triggers`: what starts runs by itself, and dead letters
+//! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
+//! * `devices`: what the registry says of devices
 //! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
@@ -16,6 +18,7 @@ mod check;
 mod codes;
 mod demo;
 mod device;
+mod devices;
 mod doctor;
 mod each;
 mod explain;
@@ -83,6 +86,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Plugin(args) => plugin::plugin(args, show).await,
         Command::Device(args) => device::device(args, show).await,
         Command::Fastdfs(args) => fastdfs::fastdfs(args.command, show).await,
+        Command::Devices(args) => devices::devices(args, show).await,
         Command::Broker(args) => broker::broker(&args.listen, show).await,
         Command::Demo(args) => demo::demo(args, show).await,
         Command::Completions(args) => {
@@ -126,6 +130,7 @@ fn settings_with(args: &args::ServiceArgs, listen: Option<String>) -> Result<cra
         data: args.data.clone(),
         plugins: args.plugins.clone(),
         workflows: args.workflows.clone(),
+        devices: args.devices.clone(),
         listen,
     };
     load(given)

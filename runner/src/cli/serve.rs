@@ -55,13 +55,17 @@ fn hangups() -> Result<Signal, Stop> {
 
 fn counts(generation: &Generation) -> String {
     let (workflows, plugins) = (generation.workflows.live_count(), generation.plugins.live_count());
-    let (text, refused) = (format!("{workflows} workflows, {plugins} plugins"), generation.refused());
+    let devices = generation.registry.len();
+    let (text, refused) =
+        (format!("{workflows} workflows, {plugins} plugins, {devices} entries of devices"), generation.refused());
     if refused == 0 { text } else { format!("{text}; {refused} files are not good") }
 }
 
 /// The first file that cannot be loaded.
 fn bad(generation: &Generation) -> Option<Stop> {
     let workflow = generation.workflows.entries().find_map(|(name, entry)| refused("workflow", name, entry));
+    let devices = || generation.devices.entries().find_map(|(name, entry)| refused("devices", name, entry));
+    let workflow = workflow.or_else(devices);
     workflow.or_else(|| generation.plugins.entries().find_map(|(name, entry)| refused("plugin", name, entry)))
 }
 
@@ -81,10 +85,11 @@ pub(super) async fn reload(args: DataArgs, show: Show) -> Result<Exit, Stop> {
 fn told(value: &Value) -> String {
     let number = |key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
     let mut lines = vec![format!(
-        "generation {}: {} workflows, {} plugins, {} files not good",
+        "generation {}: {} workflows, {} plugins, {} files of devices, {} files not good",
         number("generation"),
         number("workflows"),
         number("plugins"),
+        number("devices"),
         number("refused")
     )];
     for change in value.get("changes").and_then(Value::as_array).into_iter().flatten() {

@@ -33,4 +33,4 @@ pub use hold::Hold;
 pub use notes::NoteSender;
 pub use performer::*;
 pub use telling::*;
-pub use world::{Files, Ledger, Mirror, Quarantine, World, quarantine, release};
+pub use world::{Files, Ledger, Mirror, Quarantine, World, hello_key, quarantine, release};

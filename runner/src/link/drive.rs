@@ -19,6 +19,7 @@ use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{Micros, Span, Tag, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
 /// Messages in one call of the codec.
@@ -33,6 +34,8 @@ pub(super) struct Drive<M> {
     pub(super) talk: Talk<M>,
     /// Heard before anything else.
     pub(super) first: Option<Delivery>,
+    /// Its id.
+    pub(super) device: String,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) source: Option<Source>,
     pub(super) landing: Option<Landing>,
@@ -180,6 +183,13 @@ impl<M: Machine> Drive<M> {
     fn deliveries(&mut self, batch: &mut Vec<Delivery>) -> Result<(), Failure> {
         self.talk.deliveries(batch, self.bus.as_ref(), self.clock.now())?;
         Point::LinkHeard.pass();
+        if let Some(hello) = self.talk.hello.take()
+            && let Err(TrySendError::Full(LinkNote::Hello { hello, .. })) =
+                self.notes.try_send(LinkNote::Hello { device: self.device.clone(), hello })
+        {
+            // Told with what is heard next.
+            self.talk.hello = Some(hello);
+        }
         Ok(())
     }
 

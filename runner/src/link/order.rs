@@ -78,6 +78,13 @@ pub enum LinkNote {
     Checkpoint(Vec<u8>),
     /// How far it is, the last packets that were rejected, and the transfer's own time.
     Progress(Box<ProgressReport>, Vec<super::Rejected>, Time),
+    /// What the device said of itself.
+    Hello {
+        /// Which device.
+        device: String,
+        /// What it said.
+        hello: packhorse_core::transfer::Hello,
+    },
     /// Another transfer has the device; this one waits for its turn.
     Queued,
 }
@@ -375,6 +382,7 @@ impl Link {
         let mut drive = Drive {
             first,
             talk: Talk::new(machine, codec, channel, Arc::clone(&order.meter)),
+            device: order.request.device.clone(),
             bus: Arc::clone(&self.bus),
             source,
             landing,

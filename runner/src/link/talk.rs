@@ -12,7 +12,7 @@ use super::spool::Assembled;
 use crate::bus::{Bus, Delivery};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{
-    Action, Chunk, Command, CommandKind, Ending, Fault, Faulted, Sent, SentKind, Span, Tag, Text, Time,
+    Action, Chunk, Command, CommandKind, Ending, Event, Fault, Faulted, Hello, Sent, SentKind, Span, Tag, Text, Time,
     TransferFailure, Verified,
 };
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Talk<M> {
     pub machine: M,
     /// Its topics on the bus.
     pub channel: Channel,
+    /// What the device said last of itself, until it is taken.
+    pub(super) hello: Option<Hello>,
     pub(super) rejects: Rejects,
     codec: Codec,
     meter: Arc<dyn Meter>,
@@ -81,7 +83,16 @@ pub struct Talk<M> {
 impl<M: Machine> Talk<M> {
     /// Nothing is said yet.
     pub fn new(machine: M, codec: Codec, channel: Channel, meter: Arc<dyn Meter>) -> Self {
-        Self { machine, channel, rejects: Rejects::default(), codec, meter, commands: Vec::new(), end: None }
+        Self {
+            machine,
+            channel,
+            hello: None,
+            rejects: Rejects::default(),
+            codec,
+            meter,
+            commands: Vec::new(),
+            end: None,
+        }
     }
 
     /// Writes down what went over the wire, and tells the machine what may still go.
@@ -217,6 +228,9 @@ impl<M: Machine> Talk<M> {
         }
         let before = doubted(&self.machine);
         for event in decoded.events {
+            if let Event::Hello(hello) = &event {
+                self.hello = Some(hello.clone());
+            }
             self.machine.handle(event, now);
         }
         if doubted(&self.machine) > before {

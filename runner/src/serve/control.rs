@@ -83,6 +83,11 @@ pub enum Question {
     },
     /// Has the folders looked at again.
     Reload,
+    /// What is registered of devices.
+    Devices {
+        /// One device; without it, every entry.
+        id: Option<String>,
+    },
     /// What starts runs by itself.
     Triggers,
     /// What no run could be made of.

@@ -49,6 +49,8 @@ pub struct Given {
     pub plugins: Option<PathBuf>,
     /// `--workflows`.
     pub workflows: Option<PathBuf>,
+    /// `--devices`.
+    pub devices: Option<PathBuf>,
     /// `serve --listen`.
     pub listen: Option<String>,
 }
@@ -78,6 +80,8 @@ pub struct Settings {
     pub profiles: Profiles,
     /// Workflows by name.
     pub workflows: PathBuf,
+    /// Entries of devices.
+    pub devices: PathBuf,
     /// The HTTP side of the daemon.
     pub serve: ServeSettings,
 }
@@ -95,6 +99,7 @@ struct File {
     plugins: Option<serde_yaml::Value>,
     plugins_dir: Option<PathBuf>,
     workflows: Option<PathBuf>,
+    devices: Option<PathBuf>,
     serve: Option<serve::ServeFile>,
 }
 
@@ -136,6 +141,7 @@ impl Settings {
             grants: plugins.grants,
             profiles: plugins.profiles,
             workflows: path(given.workflows, file.workflows, "workflows"),
+            devices: path(given.devices, file.devices, "devices"),
             serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,
         })
     }
@@ -184,6 +190,10 @@ mod tests {
         let settings = Settings::load(Given::default(), &below).unwrap();
         assert_eq!(settings.data, folder.path().join("state"));
         assert_eq!(settings.workflows, PathBuf::from("workflows"));
+        assert_eq!(settings.devices, PathBuf::from("devices"));
+        std::fs::write(folder.path().join(FILE), "devices: fleet\n").unwrap();
+        let settings = Settings::load(Given::default(), &below).unwrap();
+        assert_eq!(settings.devices, folder.path().join("fleet"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Daemon {
     }
 
     fn among(world: World, services: Service) -> Self {
-        for folder in ["workflows", "plugins", "device"] {
+        for folder in ["workflows", "plugins", "devices", "device"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }
         let mut daemon = Self { world, services, process: None };
@@ -41,11 +41,11 @@ impl Daemon {
     pub(crate) fn begin(&mut self) {
         let folder = |name: &str| self.world.path(name).display().to_string();
         let (data, workflows, plugins) = (folder("data"), folder("workflows"), folder("plugins"));
+        let devices = folder("devices");
         let (mqtt, tracker) = (&self.services.mqtt, &self.services.tracker);
         let at = ["serve", "--mqtt", mqtt, "--fastdfs", tracker, "--data", &data];
-        let process = self
-            .world
-            .start(&[&at[..], &["--workflows", &workflows, "--plugins", &plugins, "--listen", "127.0.0.1:0"]].concat());
+        let folders = ["--workflows", &workflows, "--plugins", &plugins, "--devices", &devices];
+        let process = self.world.start(&[&at[..], &folders, &["--listen", "127.0.0.1:0"]].concat());
         self.process = Some(process);
         self.says("unfinished runs taken up");
     }

@@ -226,7 +226,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 22] = [
+const NEEDS: [(&str, &str); 24] = [
     ("post /v1/runs", "runs:start"),
     ("get /v1/runs", "runs:read"),
     ("get /v1/runs/{run}", "runs:read"),
@@ -240,6 +240,8 @@ const NEEDS: [(&str, &str); 22] = [
     ("get /v1/workflows/{name}", "definitions:read"),
     ("get /v1/plugins", "definitions:read"),
     ("get /v1/plugins/{name}", "definitions:read"),
+    ("get /v1/devices", "definitions:read"),
+    ("get /v1/devices/{id}", "definitions:read"),
     ("post /v1/reload", "definitions:reload"),
     ("get /v1/triggers", "definitions:read"),
     ("post /v1/triggers/{workflow}", "runs:start"),
@@ -281,7 +283,10 @@ fn every_route_wants_its_scope_and_no_other() {
         let (_, need) =
             NEEDS.iter().find(|(name, _)| name == operation).unwrap_or_else(|| panic!("{operation} has no scope here"));
         let (method, path) = operation.split_once(' ').unwrap();
-        let path = path.replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV").replace("{name}", "nobody");
+        let path = path
+            .replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV")
+            .replace("{name}", "nobody")
+            .replace("{id}", "nobody");
         let path = path.replace("{workflow}", "nobody").replace("{letter}", "7");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
         for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {

@@ -18,6 +18,7 @@
 //! * `status`, `view`: what people see. `codes`: failures of our own.
 
 mod apply;
+mod arguments;
 mod codes;
 mod decide;
 mod doubt;

@@ -5,7 +5,7 @@ use super::fact::{AttemptResult, Cleanup, Fact, FinalStatus, RunError, SkipReaso
 use super::lookup::{inner, uses};
 use super::state::{Attempt, Stage, StepPhase, StepState};
 use super::words::{Moment, Timer};
-use super::{Run, codes, judge, scope};
+use super::{Run, arguments, codes, judge, scope};
 use crate::effect::Effect;
 use crate::epoch;
 use crate::failure::Failure;
@@ -105,7 +105,7 @@ impl Run {
             return Ok(self.skip(std::slice::from_ref(step), SkipReason::Condition));
         }
         let with = match &step.kind {
-            StepKind::Uses { with, .. } => resolve(with, &scope)?,
+            StepKind::Uses { primitive, with } => arguments::arguments(primitive, with, scope)?,
             StepKind::Block(_) => Map::new(),
         };
         Ok(Fact::StepReady {
@@ -369,6 +369,9 @@ fn failed_step(step: &Step, failure: Failure) -> Fact {
     Fact::StepFailed { step: step.id.clone(), uses: uses(step).to_owned(), failure }
 }
 
-fn resolve(templates: &BTreeMap<String, Template>, scope: &Map<String, serde_json::Value>) -> Result<Outputs, Failure> {
+pub(super) fn resolve(
+    templates: &BTreeMap<String, Template>,
+    scope: &Map<String, serde_json::Value>,
+) -> Result<Outputs, Failure> {
     templates.iter().map(|(name, template)| Ok((name.clone(), template.resolve(scope)?))).collect()
 }

@@ -14,7 +14,7 @@ macro_rules! kind {
     ($(#[$about:meta])* $name:ident($inner:ty), $schema:tt, $parse:expr) => {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq)]
-        pub(super) struct $name(pub(super) $inner);
+        pub(crate) struct $name(pub(crate) $inner);
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
@@ -44,7 +44,7 @@ macro_rules! kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub(super) struct TrafficBudget {
+pub(crate) struct TrafficBudget {
     /// Wire bytes, both directions.
     bytes: Size,
     /// `run`: this run with this device. `day`, `month` (UTC): this device over all runs.
@@ -190,4 +190,43 @@ kind! {
     Word(String),
     { "type": "string", "format": "word" },
     |value| text(value, format::word)
+}
+
+/// What must hold before anything is sent: CEL as it is written; in a run, words for what of it does not hold.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Require {
+    /// One condition.
+    One(String),
+    /// All of these.
+    All(Vec<String>),
+}
+
+impl Require {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::All(texts) => texts,
+        }
+    }
+}
+
+impl JsonSchema for Require {
+    fn schema_name() -> Cow<'static, str> {
+        "Require".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "format": "conditions",
+            "anyOf": [
+                { "type": "string", "format": "cel" },
+                { "type": "array", "items": { "type": "string", "format": "cel" } },
+            ],
+        })
+    }
 }

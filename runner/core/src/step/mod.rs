@@ -16,7 +16,7 @@ mod fastdfs_download;
 mod fastdfs_info;
 mod fastdfs_upload;
 mod help;
-mod kinds;
+pub(crate) mod kinds;
 mod log;
 mod mqtt_publish;
 mod mqtt_request;

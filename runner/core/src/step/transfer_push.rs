@@ -1,6 +1,6 @@
 //! `transfer.push`: one file from the platform to a device.
 
-use super::kinds::{Device, File, PacketSize, Rate, Size, TrafficBudget};
+use super::kinds::{Device, File, PacketSize, Rate, Require, Size, TrafficBudget};
 use super::{EffectClass, OutputField, Outputs, Primitive, Start, read};
 use crate::effect::{Effect, Reply, TransferRequest, TransferTask};
 use crate::failure::{Class, Failure};
@@ -33,6 +33,9 @@ struct Push {
     budget: Option<TrafficBudget>,
     /// Told to the codec, as text: `version`, `title`, `type`. `url` is where a device that fetches files by itself finds this one.
     meta: Option<BTreeMap<String, String>>,
+    /// What must hold before the first packet is sent, over `file` (with this step's `meta` in `file.meta`) and `device`:
+    /// `file.meta.hw == device.hw`. Bare CEL, or a list of which all must hold; looked at once, when the step begins.
+    require: Option<Require>,
 }
 
 pub(super) static PRIMITIVE: Primitive = Primitive {
@@ -55,7 +58,10 @@ pub(super) static PRIMITIVE: Primitive = Primitive {
             about: "payload_bytes, wire_bytes, retransmitted_bytes, packets, resumes.",
         },
     ],
-    errors: &[(codes::PUSH_DIFFERS, "the device told another digest than that of the file (permanent)")],
+    errors: &[
+        (codes::PUSH_DIFFERS, "the device told another digest than that of the file (permanent)"),
+        (codes::REQUIRED, "what `require` says does not hold: nothing was sent (permanent)"),
+    ],
     class: EffectClass::OffsetAddressed,
     example: "\
 - id: push
@@ -70,6 +76,12 @@ pub(super) static PRIMITIVE: Primitive = Primitive {
 
 fn start(with: &Map<String, Value>) -> Result<Start, Failure> {
     let push: Push = read::parameters(&PRIMITIVE, with)?;
+    let unmet = push.require.map(Require::into_vec).unwrap_or_default();
+    if !unmet.is_empty() {
+        let message = format!("transfer.push: nothing was sent to {}: {}", push.device.0, unmet.join("; "));
+        return Err(Failure::new(codes::REQUIRED, Class::Permanent, message)
+            .hint("push another file, or mend the device's entry, and start a new run"));
+    }
     let request = TransferRequest {
         task: TransferTask::Push { file: push.file.0 },
         device: push.device.0,

@@ -198,13 +198,15 @@ impl Checker<'_> {
     }
 
     fn needs_codec(&mut self, root: &Node, has_codec: bool) {
-        if has_codec || root.get("codec").is_some() {
+        // The device's entry in the registry may name one, which is known only when a run is started.
+        let registered = self.names.inputs.contains_key("device");
+        if has_codec || registered || root.get("codec").is_some() {
             return;
         }
         if let Some((primitive, span)) = outline::first_transfer(root) {
             let message = format!("`{primitive}` speaks to a device, and the workflow names no codec");
             let problem = Problem::new(codes::NO_CODEC, span, message).label("needs a codec");
-            self.report(problem.help("add `codec: json-base64`, or the name of your vendor's plugin, above `steps`"));
+            self.report(problem.help("add `codec: json-base64`, or the name of your vendor's plugin, above `steps`; or an input `device`, whose entry in the registry of devices names one"));
         }
     }
 }

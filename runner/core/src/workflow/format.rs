@@ -81,6 +81,11 @@ static FORMATS: &[Format] = &[
     plain("packet", "`auto` or a number of bytes", packet),
     plain("path", "a path", |value| text(value, path)),
     plain("plugin", "the name of a plugin, as NAME or NAME@VERSION", |value| text(value, plugin)),
+    plain("conditions", "a CEL condition, or a list of them", |_| Ok(())),
+    plain("match", "a device id or a glob such as gw-*", |value| {
+        text(value, |text| crate::registry::Pattern::parse(text).map(drop))
+    }),
+    plain("timezone", "a time zone such as Europe/Berlin", |value| text(value, timezone)),
     plain("word", "a code in capitals", |value| text(value, word)),
     plain("code", "a code such as PH0301 or a class such as transient", |value| text(value, error_code)),
 ];
@@ -164,6 +169,18 @@ fn plugin(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("`{}` names no plugin: a-z, 0-9 and hyphens, at most 64, and perhaps @VERSION", excerpt(text)))
+}
+
+/// What the name of an IANA time zone looks like; whether there is one of this name is not known here.
+fn timezone(text: &str) -> Result<(), String> {
+    let part = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_alphabetic())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+    };
+    if text.len() <= 64 && text.split('/').all(part) {
+        return Ok(());
+    }
+    Err(format!("`{}` is no name of a time zone such as Europe/Berlin or UTC", excerpt(text)))
 }
 
 /// So many hexadecimal digits.

@@ -20,7 +20,7 @@ mod model;
 mod names;
 pub(crate) mod node;
 mod outline;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod problem;
 mod raw;
 mod raw_trigger;

@@ -40,6 +40,12 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// The first step that speaks to a device through a codec.
+    pub fn speaks(&self) -> Option<&str> {
+        let lists = [&self.steps, &self.on_failure, &self.finally];
+        lists.into_iter().find_map(|list| speaking(list))
+    }
+
     /// Names of the step plugins that its steps run, each once, in the order of names.
     pub fn step_plugins(&self) -> Vec<String> {
         let lists = [&self.steps, &self.on_failure, &self.finally];
@@ -48,6 +54,13 @@ impl Workflow {
         names.dedup();
         names
     }
+}
+
+fn speaking(steps: &[Step]) -> Option<&str> {
+    steps.iter().find_map(|step| match &step.kind {
+        StepKind::Block(steps) => speaking(steps),
+        StepKind::Uses { primitive, .. } => primitive.name.starts_with("transfer.").then_some(step.id.as_str()),
+    })
 }
 
 fn named(step: &Step) -> Vec<String> {

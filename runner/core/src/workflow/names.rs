@@ -114,7 +114,7 @@ const FILE_FIELDS: &[&str] = &["uri", "name", "size", "md5", "sha256", "meta"];
 const STEP_FIELDS: &[&str] = &["status", "outputs", "attempts", "error"];
 const ERROR_FIELDS: &[&str] = &["code", "class", "message", "hint"];
 const RUN_ERROR_FIELDS: &[&str] = &["code", "class", "message", "hint", "step"];
-const DEVICE_FIELDS: &[&str] = &["id"];
+const DEVICE_FIELDS: &[&str] = &["id", "codec", "model", "hw", "rate", "budget", "timezone", "labels", "vars", "hello"];
 
 /// A problem and the names of the path that it is about, for the caret.
 type Verdict = Result<Kind, Box<(usize, Problem)>>;
@@ -158,7 +158,15 @@ impl Names {
                 let help = "declare an input `device`".to_owned();
                 wrong(1, codes::UNKNOWN_NAME, "this workflow has no device".to_owned(), Some(help), "")
             }
-            "device" => fields(DEVICE_FIELDS, rest, "`device`", 1, |_| Kind::Text),
+            "device" => fields(DEVICE_FIELDS, rest, "`device`", 1, |name| match name {
+                "rate" => Kind::Integer,
+                "budget" | "labels" | "vars" | "hello" => Kind::Map,
+                _ => Kind::Text,
+            })
+            .and_then(|kind| {
+                below_kind(kind, rest.get(1..).unwrap_or_default(), &format!("device.{}", rest.join(".")), 2)
+            }),
+            "file" => below_kind(Kind::File, rest, "file", 1),
             "trigger" => self.trigger(rest),
             "outputs" => match place.own {
                 Some(known) => outputs(known, rest, "this step", 1),

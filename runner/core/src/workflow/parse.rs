@@ -16,7 +16,7 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_NODES: usize = 20_000;
 
 /// Reads bytes as text, or says why they are none. The text is empty then.
-pub(super) fn text(bytes: &[u8], name: &str) -> (Source, Option<Problem>) {
+pub(crate) fn text(bytes: &[u8], name: &str) -> (Source, Option<Problem>) {
     let refuse = |message: String, help: &str| {
         let problem = Problem::new(codes::NOT_TEXT, Span::new(0, 1), message).help(help);
         (Source::new(name, String::new()), Some(problem))
@@ -51,7 +51,7 @@ pub(super) fn text(bytes: &[u8], name: &str) -> (Source, Option<Problem>) {
 }
 
 /// Parses the one document of a source. A tree comes with problems where the rest can still be judged.
-pub(super) fn tree(source: &Source, problems: &mut Vec<Problem>) -> Option<Node> {
+pub(crate) fn tree(source: &Source, problems: &mut Vec<Problem>) -> Option<Node> {
     if tabs(source, problems) {
         return None;
     }

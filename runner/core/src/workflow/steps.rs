@@ -192,6 +192,9 @@ fn parameter(
         let expression = checker.compiler.bare(node, &format!("`{key}`"), names, place)?;
         return Some(Template { part: Part::Whole(expression) });
     }
+    if of.is_some_and(|of| of["format"] == "conditions") {
+        return conditions(checker, key, node, place);
+    }
     let (template, kind) = checker.compiler.template(node, names, place)?;
     if let Some(of) = of.filter(|_| template.as_literal().is_none()) {
         if !accepts(of, kind) {
@@ -204,6 +207,18 @@ fn parameter(
         checker.report(problem.help("declare an input of `type: file` (its `default` may be a path), so that the file is pinned when the run is created"));
     }
     Some(template)
+}
+
+/// Bare conditions over everything that the step sees, and `file`; nothing where one is wrong.
+fn conditions(checker: &mut Checker<'_>, key: &str, node: &Node, place: Place<'_>) -> Option<Template> {
+    let what = format!("`{key}`");
+    let roots: Vec<&str> = place.roots.iter().copied().chain(["file"]).collect();
+    let place = Place { roots: &roots, words: &what, ..place };
+    let all = if matches!(&node.value, Tree::List(_)) { node.items() } else { std::slice::from_ref(node) };
+    let all: Vec<Option<Condition>> =
+        all.iter().map(|node| checker.compiler.condition(node, &what, &checker.names, place)).collect();
+    let conditions = all.into_iter().collect::<Option<_>>()?;
+    Some(Template { part: Part::Require(conditions) })
 }
 
 fn accepts(schema: &Value, kind: Kind) -> bool {

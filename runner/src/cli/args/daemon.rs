@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// `serve`.
 #[derive(Debug, Args)]
 pub(in super::super) struct ServeArgs {
-    /// Ends with an error where a workflow or plugin cannot be loaded at the start; otherwise the others are served.
+    /// Ends with an error where a workflow, plugin or file of devices cannot be loaded at the start; otherwise the others are served.
     #[arg(long)]
     pub strict: bool,
     /// Where the HTTP API listens; port 0 takes a free one. Without tokens in packhorse.yaml only loopback is served.
@@ -68,6 +68,31 @@ pub(in super::super) enum LettersCommand {
 pub(in super::super) struct LetterRef {
     /// Its number.
     pub id: u64,
+}
+
+/// `devices`.
+#[derive(Debug, Args)]
+pub(in super::super) struct DevicesArgs {
+    #[command(subcommand)]
+    pub what: Option<DevicesCommand>,
+    /// The data folder: a daemon that works on it is asked.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// Where files of devices lie, where no daemon is asked.
+    #[arg(long, env = "PACKHORSE_DEVICES", value_name = "DIR", global = true)]
+    pub devices: Option<PathBuf>,
+}
+
+/// What is asked of the registry.
+#[derive(Debug, Subcommand)]
+pub(in super::super) enum DevicesCommand {
+    /// Every entry, and the files whose newest content does not count.
+    List,
+    /// What a device id comes to: its entry, and what the device said last of itself.
+    Show {
+        /// The device id.
+        id: String,
+    },
 }
 
 /// `logs`.

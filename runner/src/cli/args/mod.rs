@@ -79,7 +79,7 @@ pub(super) enum Command {
     Doctor(ServiceArgs),
     /// Forgets runs that are older than they are kept (`retention` in packhorse.yaml), and what only they needed.
     Gc(GcArgs),
-    /// Checks workflow files and reports every problem with its place.
+    /// Checks files of workflows and devices and reports every problem with its place.
     Validate(ValidateArgs),
     /// Prints the JSON Schema of workflows, for editors.
     Schema,
@@ -89,6 +89,8 @@ pub(super) enum Command {
     Plugin(PluginArgs),
     /// A simulated device for any codec that has a device side.
     Device(DeviceArgs),
+    /// Lists what is registered of devices, or shows what one device id comes to.
+    Devices(DevicesArgs),
     /// A client of any FastDFS, and the embedded server alone.
     Fastdfs(super::fastdfs::args::FastdfsArgs),
     /// The embedded MQTT broker alone.
@@ -127,6 +129,9 @@ pub(super) struct ServiceArgs {
     /// Where workflows are looked for by name.
     #[arg(long, env = "PACKHORSE_WORKFLOWS", value_name = "DIR")]
     pub workflows: Option<PathBuf>,
+    /// Where files of devices lie: which codec, variables and bounds go with which device id.
+    #[arg(long, env = "PACKHORSE_DEVICES", value_name = "DIR")]
+    pub devices: Option<PathBuf>,
 }
 
 /// `run`.
@@ -146,7 +151,7 @@ pub(super) struct RunArgs {
     /// Has the daemon of the data folder run it, prints the run's id and returns; relative files count from here.
     #[arg(short, long, conflicts_with = "each")]
     pub detach: bool,
-    /// Another codec than the workflow names.
+    /// Another codec than the device's entry or the workflow names.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: Option<String>,
     /// A variable for the codec.

@@ -1,13 +1,14 @@
 //! The real performer: carries effects out over the bus, the file store, the key-value store and the link.
 //!
 //! * `transfer`: pushes, pulls, verifies
-//! * `message`: MQTT
+//! * `message`: MQTT; `hello`: what devices say of themselves
 //! * `plugin`: step plugins, and the way from their host functions to effects; `pins`: plugins that runs are pinned to;
 //!   `quarantine`: those that failed with several devices
 //! * `file`: the file store, local files, digests, and the index of what is stored
 //! * `shelf`: files of pulls; `ledger`: the books of traffic; `mirror`: what outside systems read in Redis
 
 mod file;
+mod hello;
 mod ledger;
 mod message;
 mod mirror;
@@ -18,6 +19,7 @@ mod shelf;
 mod transfer;
 
 pub use file::Files;
+pub use hello::hello_key;
 pub use ledger::Ledger;
 pub use mirror::Mirror;
 pub use quarantine::{Quarantine, quarantine, release};

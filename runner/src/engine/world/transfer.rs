@@ -1,6 +1,7 @@
 //! Transfers: the plugin that the run is pinned to, then the link.
 
 use super::World;
+use super::hello::Greetings;
 use super::mirror;
 use super::quarantine::Named;
 use super::shelf::RunShelf;
@@ -54,6 +55,7 @@ impl World {
             notes,
         };
         self.reflect_begin(&job, &task);
+        let mut greetings = Greetings::default();
         let mut telling = Telling { reachable: true, view, last };
         let run = self.link.run(order);
         tokio::pin!(run);
@@ -61,16 +63,17 @@ impl World {
             tokio::select! {
                 biased;
                 Some(note) = told.recv() => {
-                    self.reflect(&job, &task, &note);
+                    self.heed(&job, &task, &mut greetings, &note);
                     telling.tell(&job, note);
                 }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
-            self.reflect(&job, &task, &note);
+            self.heed(&job, &task, &mut greetings, &note);
             telling.tell(&job, note);
         }
+        self.parted(greetings, &device).await;
         drop(meter);
         if let LinkEnd::Failed { failure, .. } = &end
             && failure.code == TRAPPED
@@ -95,6 +98,13 @@ impl World {
             name: name.to_owned(),
             keep: kept(job, Arc::clone(last)),
         })
+    }
+
+    fn heed(&self, job: &Job, task: &TransferTask, greetings: &mut Greetings, note: &LinkNote) {
+        self.reflect(job, task, note);
+        if let LinkNote::Hello { device, hello } = note {
+            self.greeted(greetings, device, hello);
+        }
     }
 
     /// Shows in the mirror where the file of a push lies.
@@ -208,6 +218,8 @@ impl Telling {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.clone());
                 job.notes.send(Note::Checkpoint(bytes));
             }
+            // Kept, and of no use to the engine.
+            LinkNote::Hello { .. } => {}
             LinkNote::Queued => job.notes.send(Note::Transfer(Box::new(self.view.queued(wall())))),
             LinkNote::Progress(report, rejected, now) => {
                 let offline =

@@ -1,6 +1,7 @@
 //! What handlers ask of the process.
 
 use super::access::Access;
+use super::devices::DeviceView;
 use super::metrics::Metrics;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
@@ -55,6 +56,9 @@ pub trait Runner: Send + Sync + 'static {
 
     /// Starts a run of what counts now. Local files are refused: who asks over the network must not have the daemon read its disk.
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>>;
+
+    /// What a device id comes to now.
+    fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>>;
 
     /// Whether it can do its work.
     fn ready(&self) -> Readiness;

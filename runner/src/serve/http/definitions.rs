@@ -63,7 +63,7 @@ pub(super) struct PluginView {
 
 /// Why a content does not count.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct LoadError {
+pub struct LoadError {
     /// Stable code.
     code: String,
     /// What is wrong, with file, line and column where it has them.
@@ -99,6 +99,8 @@ pub struct Reloaded {
     workflows: u64,
     /// Plugins that count.
     plugins: u64,
+    /// Files of devices that count.
+    devices: u64,
     /// Names whose newest content does not count.
     refused: u64,
     /// What this look changed.
@@ -115,13 +117,14 @@ impl Reloaded {
             loaded_at: generation.since.to_rfc3339(),
             workflows: generation.workflows.live_count() as u64,
             plugins: generation.plugins.live_count() as u64,
+            devices: generation.devices.live_count() as u64,
             refused: generation.refused() as u64,
             changes: reload.changes.iter().map(|told| serde_json::to_value(told).unwrap_or_default()).collect(),
         }
     }
 }
 
-fn load_error<T>(entry: &Entry<T>) -> Option<LoadError> {
+pub(super) fn load_error<T>(entry: &Entry<T>) -> Option<LoadError> {
     let refused = entry.refused.as_ref()?;
     let (code, message) = (refused.failure.code.to_string(), refused.failure.message.clone());
     Some(LoadError { code, message, digest: refused.digest.clone(), since: refused.since.to_rfc3339() })

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, events, runs, system, triggers};
+use super::{definitions, devices, events, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -32,6 +32,8 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(definitions::workflow))
         .routes(routes!(definitions::plugins))
         .routes(routes!(definitions::plugin))
+        .routes(routes!(devices::devices))
+        .routes(routes!(devices::device))
         .routes(routes!(definitions::reload))
         .routes(routes!(triggers::triggers))
         .routes(routes!(triggers::trigger))

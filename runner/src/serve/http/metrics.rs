@@ -143,6 +143,7 @@ impl Metrics {
         page.head("packhorse_definitions_stale", "gauge", "Names whose newest content does not count.");
         page.line("packhorse_definitions_stale", &[("kind", "workflow")], stale(&generation.workflows));
         page.line("packhorse_definitions_stale", &[("kind", "plugin")], stale(&generation.plugins));
+        page.line("packhorse_definitions_stale", &[("kind", "devices")], stale(&generation.devices));
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Ready {
     journal: bool,
     /// The broker is connected.
     broker: bool,
-    /// Workflows and plugins whose newest content does not count; the others are served.
+    /// Workflows, plugins and files of devices whose newest content does not count; the others are served.
     refused: u64,
 }
 

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod crash;
+mod devices;
 mod doubt;
 mod ending;
 mod expressions;

@@ -80,6 +80,8 @@ pub(crate) enum Part {
     List(Vec<Self>),
     /// A map with expressions in its values.
     Map(Vec<(String, Self)>),
+    /// Conditions that must all hold: becomes a list of words for those that do not.
+    Require(Vec<Condition>),
 }
 
 impl Template {
@@ -92,7 +94,15 @@ impl Template {
     pub const fn as_literal(&self) -> Option<&Value> {
         match &self.part {
             Part::Literal(value) => Some(value),
-            Part::Whole(_) | Part::Mixed(_) | Part::List(_) | Part::Map(_) => None,
+            Part::Whole(_) | Part::Mixed(_) | Part::List(_) | Part::Map(_) | Part::Require(_) => None,
+        }
+    }
+
+    /// The conditions, where it is made of such.
+    pub(crate) fn required(&self) -> Option<&[Condition]> {
+        match &self.part {
+            Part::Require(conditions) => Some(conditions),
+            Part::Literal(_) | Part::Whole(_) | Part::Mixed(_) | Part::List(_) | Part::Map(_) => None,
         }
     }
 
@@ -128,6 +138,7 @@ impl Part {
                 let fields = parts.iter().map(|(name, part)| Ok((name.clone(), part.resolve(scope)?)));
                 fields.collect::<Result<Map<_, _>, _>>().map(Value::Object)
             }
+            Self::Require(conditions) => super::require::unmet(conditions, scope).map(Value::from),
         }
     }
 
@@ -149,7 +160,7 @@ impl Part {
         let what = crate::workflow::node::describe(value);
         let (text, place) = match self {
             Self::Whole(expression) => (expression.text.as_ref(), expression.place.as_ref()),
-            Self::Literal(_) | Self::Mixed(_) | Self::List(_) | Self::Map(_) => {
+            Self::Literal(_) | Self::Mixed(_) | Self::List(_) | Self::Map(_) | Self::Require(_) => {
                 ("a part of a text", "not an expression")
             }
         };
