@@ -1,9 +1,9 @@
 //! Link, real codecs and the simulated device over the in-memory bus: pushes, pulls and verifies in bad weather.
 
 use packhorse::blob::{BlobStore, Contents, MemoryBlobs};
-use packhorse::bus::{Bus, MemoryBus};
+use packhorse::bus::{Bus, MemoryBus, Message};
 use packhorse::device::{Device, DeviceOptions, Faults, Pace, Struck};
-use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Spool, Unclaimed};
+use packhorse::link::{Control, Link, LinkEnd, LinkNote, NoMeter, Order, PlainShelf, Rejected, Spool, Unclaimed};
 use packhorse::plugin::{Host, HostSettings, Plugin};
 use packhorse::store::MemoryKeyValue;
 use packhorse_core::effect::{Confirmed, Layout, TransferReport, TransferRequest, TransferTask};
@@ -72,6 +72,16 @@ impl World {
     }
 
     async fn run(&self, task: TransferTask, window: Option<u16>) -> TransferReport {
+        self.run_after(None, task, window).await.0
+    }
+
+    /// The same after a message that came before anybody listened; also gives the last packets that were rejected.
+    async fn run_after(
+        &self,
+        first: Option<Message>,
+        task: TransferTask,
+        window: Option<u16>,
+    ) -> (TransferReport, Vec<Rejected>) {
         let request = TransferRequest {
             task,
             device: "dev-1".into(),
@@ -93,7 +103,7 @@ impl World {
             epoch: 1,
             attempt: 1,
             checkpoint: None,
-            first: None,
+            first,
             control: watched,
             notes,
             claim: Arc::new(Unclaimed),
@@ -102,16 +112,17 @@ impl World {
         };
         let link = self.link.clone();
         let running = tokio::spawn(async move { link.run(order).await });
-        let (mut last, started) = (None, std::time::Instant::now());
+        let (mut last, mut rejected, started) = (None, Vec::new(), std::time::Instant::now());
         let patience = std::time::Duration::from_secs(60);
         while let Ok(Some(note)) = tokio::time::timeout(patience, told.recv()).await {
-            if let LinkNote::Progress(report, ..) = note {
+            if let LinkNote::Progress(report, rejects, _) = note {
+                rejected = rejects;
                 assert!(started.elapsed() < patience, "no end in sight: {report:?}");
                 last = Some(report);
             }
         }
         match running.await.unwrap() {
-            LinkEnd::Good(report) => *report,
+            LinkEnd::Good(report) => (*report, rejected),
             other => panic!("{other:?}, last progress {last:?}"),
         }
     }
@@ -138,6 +149,20 @@ async fn files_of_every_size_arrive_byte_for_byte() {
             assert_eq!(report.traffic.retransmitted_bytes, 0, "{codec} {size}");
             world.stop().await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_message_that_asked_for_a_transfer_is_heard_first() {
+    for (topic, heard) in [("packhorse/dev-1/up", true), ("packhorse/dev-2/up", false)] {
+        let world = World::new("json-base64", Faults::default(), &[]).await;
+        let (file, bytes) = world.file(100_000);
+        let first = Message::new(topic, b"please".to_vec());
+        let (_, rejected) = world.run_after(Some(first), TransferTask::Push { file }, Some(16)).await;
+        // It is no packet of this codec, so that it is seen by what the codec says of it.
+        assert_eq!(rejected.iter().any(|packet| packet.head == b"please"), heard, "{topic}: {rejected:?}");
+        assert!(std::fs::read(world.on_device()).unwrap() == bytes);
+        world.stop().await;
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn run(live: &LiveView) -> String {
     let view = &live.view;
     let mut lines =
         vec![format!("{}  {}  {}  {}", view.run, view.workflow, status(view.status), duration(view.duration_ms))];
+    lines.extend(view.trigger.as_ref().map(|kind| format!("started by a trigger: {kind}")));
     for of in &view.steps {
         lines.push(step(of));
         lines.extend(refused(of));
