@@ -5,6 +5,7 @@ use packhorse_core::catalog::{Catalog, Change, Live};
 use packhorse_core::registry::{Devices, Registry};
 use packhorse_core::run::WallTime;
 use packhorse_core::workflow::Workflow;
+use semver::Version;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl Shelved {
 /// What one look changed, by kind and name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Told {
-    /// `workflow`, `plugin` or `devices`.
+    /// `workflow`, `plugin`, `pin` or `devices`.
     pub kind: &'static str,
     /// Its file's name without extension.
     pub name: String,
@@ -70,6 +71,8 @@ pub struct Generation {
     pub workflows: Catalog<Definition>,
     /// By the names of their files, `NAME` or `NAME@VERSION`; embedded codecs under their names where no file hides them.
     pub plugins: Catalog<Shelved>,
+    /// Which version a name without one means, by name.
+    pub pins: Catalog<Version>,
     /// Files of devices, by their names.
     pub devices: Catalog<Devices>,
     /// The entries of `devices` together.
@@ -79,7 +82,7 @@ pub struct Generation {
 impl Generation {
     /// Names whose newest content does not count.
     pub fn refused(&self) -> usize {
-        self.workflows.refused() + self.plugins.refused() + self.devices.refused()
+        self.workflows.refused() + self.plugins.refused() + self.pins.refused() + self.devices.refused()
     }
 
     /// The plugin that `reference` (`NAME` or `NAME@VERSION`) means here.
@@ -88,14 +91,24 @@ impl Generation {
     ///
     /// As for [`plugin::Host::load`]; a plugin whose only content was refused is [`PluginError::NotBuilt`], as one without a file.
     pub fn plugin(&self, reference: &str) -> Result<&Arc<Shelved>, PluginError> {
+        let reference = &self.pinned(reference);
         let live = self.plugins.entries().filter_map(|(name, entry)| Some((name, entry.live.as_ref()?)));
         plugin::pick(reference, live).map(|live: &Live<Shelved>| &live.value)
+    }
+
+    /// A name as it is pinned here.
+    pub fn pinned(&self, reference: &str) -> String {
+        plugin::pin::pinned(reference, |name| Some((*self.pins.live(name)?.value).clone()))
     }
 
     /// A codec by reference.
     pub fn codec(&self, reference: &str) -> Result<Arc<Plugin>, PluginError> {
         match &**self.plugin(reference)? {
-            Shelved::Codec { plugin, .. } => Ok(Arc::clone(plugin)),
+            Shelved::Codec { plugin, .. } => {
+                // A file without a version in its name may be another one.
+                plugin::check_reference(&self.pinned(reference), plugin)?;
+                Ok(Arc::clone(plugin))
+            }
             Shelved::Step(step) => Err(other(reference, step.name(), "a step plugin and no codec")),
         }
     }

@@ -1,12 +1,15 @@
 //! From bytes to workflows and plugins, or the reason why they are none.
 
 use super::generation::{Definition, Generation, Shelved};
-use super::scan::Content;
-use crate::plugin::{Host, PluginError, is_path, kit};
+use super::scan::{Content, View};
+use crate::plugin::{Host, PluginError, is_path, kit, pin};
+use packhorse_core::catalog::Seen;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::registry::Devices;
 use packhorse_core::workflow::{self, Workflow};
+use semver::Version;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,6 +83,18 @@ pub(super) fn plugin(host: &Host, name: &str, content: &Content) -> Result<Shelv
             .hint(format!("see `packhorse plugin test {name}`"))
     })?;
     Ok(Shelved::Codec { plugin, vectors: Some(passed) })
+}
+
+/// Which version each name is pinned to. A pin of a version that is not there refuses whatever names it, as a missing plugin does.
+pub(super) fn pins(view: &View, before: &Generation) -> BTreeMap<String, Seen<Version>> {
+    view.seen(before.pins.entries().map(|(name, _)| name), |_, content| {
+        let verdict = content.bytes.as_ref().map_err(Clone::clone).and_then(|bytes| {
+            let bad =
+                |problem| Failure::new("PH6006", Class::Permanent, format!("{}: {problem}", content.path.display()));
+            pin::parse(bytes).map(Arc::new).map_err(bad)
+        });
+        Seen::Content { digest: content.digest.clone(), verdict }
+    })
 }
 
 /// An embedded codec, which was tested with this program.

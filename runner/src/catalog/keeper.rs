@@ -6,6 +6,7 @@ use super::generation::{Generation, Shelved, Told};
 use super::judge::{self, Lack};
 use super::scan::{Scanner, View};
 use super::watch::Watch;
+use crate::plugin::pin::MAX_PIN_BYTES;
 use crate::plugin::{Host, MAX_LARGE_COMPONENT_BYTES};
 use packhorse_core::catalog::{Change, Seen};
 use packhorse_core::failure::{Class, Failure};
@@ -91,6 +92,7 @@ impl Catalogs {
             workflows: Scanner::new(&options.workflows, "yaml", MAX_BYTES as u64 + 1),
             plugins: Scanner::new(&options.plugins, "wasm", MAX_LARGE_COMPONENT_BYTES as u64),
             devices: Scanner::new(&options.devices, "yaml", MAX_BYTES as u64 + 1),
+            pins: Scanner::new(&options.plugins, "pin", MAX_PIN_BYTES),
         };
         let checker = Checker::start()?;
         let mut keeper = Keeper {
@@ -138,6 +140,7 @@ struct Folders {
     workflows: Scanner,
     plugins: Scanner,
     devices: Scanner,
+    pins: Scanner,
 }
 
 struct Keeper {
@@ -192,8 +195,8 @@ impl Keeper {
     /// Looks, judges, and swaps; tells what changed, and whether something is being written.
     async fn look(&mut self) -> (Vec<Told>, bool) {
         self.watch.follow(&self.folders.all());
-        let [workflows, plugins, devices] = self.folders.look_twice().await;
-        let unsettled = [&workflows, &plugins, &devices].into_iter().any(View::is_unsettled);
+        let [workflows, plugins, devices, pins] = self.folders.look_twice().await;
+        let unsettled = [&workflows, &plugins, &devices, &pins].into_iter().any(View::is_unsettled);
         self.begin_judging(&plugins);
         let before = Arc::clone(&self.sender.borrow());
         let now = (self.clock)();
@@ -201,6 +204,9 @@ impl Keeper {
         let (catalog, told) = next.plugins.next(self.plugins_seen(&plugins, &before), now);
         next.plugins = catalog;
         let mut changes = named("plugin", told);
+        let (catalog, told) = next.pins.next(judge::pins(&pins, &next), now);
+        next.pins = catalog;
+        changes.extend(named("pin", told));
         changes.extend(self.devices(&devices, &mut next, now));
         let seen = self.workflows_seen(&workflows, &next).await;
         let (catalog, told) = next.workflows.next(seen, now);
@@ -314,11 +320,11 @@ impl Folders {
     }
 
     /// All folders; a content that is not the same twice is being written.
-    async fn look_twice(&mut self) -> [View; 3] {
+    async fn look_twice(&mut self) -> [View; 4] {
         let mut scanners = self.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let Self { workflows, plugins, devices } = &mut scanners;
-            let views = super::scan::look_twice([workflows, plugins, devices]);
+            let Self { workflows, plugins, devices, pins } = &mut scanners;
+            let views = super::scan::look_twice([workflows, plugins, devices, pins]);
             (scanners, views)
         });
         match looked.await {
@@ -328,7 +334,7 @@ impl Folders {
             }
             Err(error) => {
                 tracing::error!(%error, "looking at the folders failed");
-                [View::default(), View::default(), View::default()]
+                [View::default(), View::default(), View::default(), View::default()]
             }
         }
     }

@@ -101,7 +101,7 @@ impl View {
 }
 
 /// Looks at folders twice. Blocks for a moment.
-pub(super) fn look_twice(scanners: [&mut Scanner; 3]) -> [View; 3] {
+pub(super) fn look_twice(scanners: [&mut Scanner; 4]) -> [View; 4] {
     let first = scanners.map(|scanner| (scanner.look(), scanner));
     std::thread::sleep(TWICE);
     first.map(|(first, scanner)| View::of(first, scanner.look()))

@@ -27,6 +27,7 @@ mod follow;
 mod gc;
 mod listen;
 mod logs;
+mod pin;
 mod plugin;
 mod print;
 mod release;

@@ -2,6 +2,7 @@
 
 use super::args::{Language, Output, PlaceArgs, PluginArgs, PluginCommand, ProfileChoice};
 use super::listen;
+use super::pin;
 use super::print::Show;
 use super::release;
 use crate::app;
@@ -34,6 +35,8 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
         PluginCommand::Replay { file, codec, plugins, as_vectors } => {
             listen::replay(file, codec, Place::of(plugins)?, as_vectors, show).await
         }
+        PluginCommand::Pin { plugin, off, plugins } => pin::pin(&plugin, off, &Place::of(plugins)?.plugins, show),
+        PluginCommand::Rollback { plugin, plugins } => pin::roll_back(&plugin, &Place::of(plugins)?.plugins, show),
         PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
         PluginCommand::List { plugins } => list(&Place::of(plugins)?, show).await,
     }

@@ -198,6 +198,14 @@ pub enum PluginError {
         /// What is wrong.
         problem: String,
     },
+    /// A pin that says no version, or that cannot be set.
+    #[error("{path}: {problem}")]
+    Pin {
+        /// Of the file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A vectors file that cannot be read.
     #[error("{path}: {problem}")]
     Vectors {
@@ -234,6 +242,7 @@ impl PluginError {
             Self::New { .. } => "plugin_new",
             Self::Build { .. } => "plugin_build",
             Self::Capture { .. } => "plugin_capture",
+            Self::Pin { .. } => "plugin_pin",
             Self::Vectors { .. } => "plugin_vectors",
         }
     }

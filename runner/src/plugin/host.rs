@@ -101,11 +101,11 @@ impl Host {
         &self.0.settings
     }
 
-    /// Loads what `reference` names: `NAME`, `NAME@VERSION` (`1.3` takes the newest 1.3.x) or the path of a `.wasm` file.
+    /// Loads what `reference` names: `NAME` (as it is pinned, else the newest), `NAME@VERSION` (`1.3` takes the newest 1.3.x) or the path of a `.wasm` file.
     ///
     /// A name is looked for in the plugins folder first, then among the embedded codecs.
     pub fn load(&self, reference: &str) -> Result<Arc<Plugin>, PluginError> {
-        let reference = Reference::parse(reference)?;
+        let reference = self.reference(reference)?;
         let found = shelf::find(&reference, self.0.settings.plugins_dir.as_deref())?;
         let plugin = match found {
             Found::File(path) => self.load_file(&path)?,
@@ -113,6 +113,11 @@ impl Host {
         };
         reference.check(&plugin)?;
         Ok(plugin)
+    }
+
+    /// What a reference means here: a name without a version may be pinned.
+    pub(crate) fn reference(&self, reference: &str) -> Result<Reference, PluginError> {
+        Reference::in_folder(reference, self.0.settings.plugins_dir.as_deref())
     }
 
     /// Names of the codecs that came with this program.
@@ -137,7 +142,7 @@ impl Host {
 
     /// SHA-256, in hex, of what `reference` names, without loading it.
     pub fn digest_of(&self, reference: &str) -> Result<String, PluginError> {
-        let found = shelf::find(&Reference::parse(reference)?, self.0.settings.plugins_dir.as_deref())?;
+        let found = shelf::find(&self.reference(reference)?, self.0.settings.plugins_dir.as_deref())?;
         let digest = match found {
             Found::File(path) => Sha256::digest(self.read(&path)?),
             Found::Embedded(codec) => Sha256::digest(codec.component()?),

@@ -27,6 +27,18 @@ pub fn is_path(reference: &str) -> bool {
 }
 
 impl Reference {
+    /// A name as the plugins folder pins it.
+    pub(crate) fn in_folder(reference: &str, dir: Option<&Path>) -> Result<Self, PluginError> {
+        let parsed = Self::parse(reference)?;
+        match (&parsed, dir) {
+            (Self::Name { name, version: None }, Some(dir)) => {
+                let version = super::pin::read(dir, name)?.map(|version| version.to_string());
+                Ok(Self::Name { name: name.clone(), version })
+            }
+            _ => Ok(parsed),
+        }
+    }
+
     pub(crate) fn parse(reference: &str) -> Result<Self, PluginError> {
         if is_path(reference) {
             return Ok(Self::Path(reference.into()));
@@ -182,6 +194,27 @@ pub fn check_name(stem: &str, plugin: &Plugin) -> Result<(), PluginError> {
         return Err(PluginError::BadReference { reference: stem.to_owned() });
     }
     Reference::parse(stem)?.check(plugin)
+}
+
+/// Whether a codec is the one that a reference means.
+///
+/// # Errors
+/// As [`super::Host::load`].
+pub fn check_reference(reference: &str, plugin: &Plugin) -> Result<(), PluginError> {
+    Reference::parse(reference)?.check(plugin)
+}
+
+/// The versions that lie in a folder as `NAME@VERSION.wasm`, sorted.
+pub(crate) fn versions(dir: &Path, name: &str) -> Vec<Version> {
+    let files = shelved(dir).into_iter().filter(|file| file.name == name);
+    let mut versions: Vec<Version> = files.filter_map(|file| file.version).collect();
+    versions.sort();
+    versions
+}
+
+/// Whether `NAME.wasm` lies in a folder.
+pub(crate) fn has_plain(dir: &Path, name: &str) -> bool {
+    shelved(dir).iter().any(|file| file.name == name && file.version.is_none())
 }
 
 /// Something that can be loaded by name.

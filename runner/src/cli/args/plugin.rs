@@ -118,6 +118,25 @@ pub(in super::super) enum PluginCommand {
         #[arg(long, value_name = "FILE")]
         as_vectors: Option<PathBuf>,
     },
+    /// Says which version a name without one means: NAME@VERSION, which must lie in the plugins folder. Counts for runs that begin later.
+    Pin {
+        /// NAME@VERSION; with --off, NAME.
+        plugin: String,
+        /// The name means its newest version again.
+        #[arg(long)]
+        off: bool,
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
+    /// Pins a name to the version before the one that it means now. Counts for runs that begin later.
+    Rollback {
+        /// A name.
+        plugin: String,
+        /// The plugins folder.
+        #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
+        plugins: Option<PathBuf>,
+    },
     /// Lets a quarantined plugin be used again.
     Release {
         /// A name, a path to a .wasm file, or the SHA-256 of its bytes as PH6007 tells it.

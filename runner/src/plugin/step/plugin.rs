@@ -63,7 +63,7 @@ impl StepPlugin {
 impl Host {
     /// Loads the step plugin that `NAME` or `NAME@VERSION` names, from the plugins folder. Blocks; a first load compiles.
     pub fn load_step(&self, reference: &str) -> Result<Arc<StepPlugin>, PluginError> {
-        let parsed = Reference::parse(reference)?;
+        let parsed = self.reference(reference)?;
         let path = match shelf::find(&parsed, self.settings().plugins_dir.as_deref())? {
             Found::File(path) => path,
             Found::Embedded(codec) => {
