@@ -174,7 +174,8 @@ fn a_retained_message_starts_one_run_however_often_the_broker_sends_it() {
     until(&daemon, ("noted", "wish"), |trigger| trigger["counts"]["replayed"] == 2);
     assert_eq!((runs(&daemon, "noted").len(), letters(&daemon).len()), (1, 1));
     // Another wish is another run.
-    Stranger::connect(&broker.address(), &[]).keep("wish/gw-1", b"once more".to_vec());
+    let device = Stranger::connect(&broker.address(), &[]);
+    device.keep("wish/gw-1", b"once more".to_vec());
     succeeded(&daemon, "noted", 2);
     daemon.stop();
 }
