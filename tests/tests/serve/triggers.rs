@@ -174,7 +174,8 @@ fn a_retained_message_starts_one_run_however_often_the_broker_sends_it() {
     until(&daemon, ("noted", "wish"), |trigger| trigger["counts"]["replayed"] == 2);
     assert_eq!((runs(&daemon, "noted").len(), letters(&daemon).len()), (1, 1));
     // Another wish is another run.
-    Stranger::connect(&broker.address(), &[]).keep("wish/gw-1", b"once more".to_vec());
+    let device = Stranger::connect(&broker.address(), &[]);
+    device.keep("wish/gw-1", b"once more".to_vec());
     succeeded(&daemon, "noted", 2);
     daemon.stop();
 }
@@ -330,5 +331,46 @@ fn a_schedule_starts_one_run_a_minute_and_none_twice() {
     let again = until(&daemon, ("noted", "minute"), |trigger| trigger["last_fired"].is_string());
     let seen = runs(&daemon, "noted").len();
     assert!(seen == 1 || again["last_fired"] != armed["next_fire"], "{seen} runs of one time: {again:#}");
+    daemon.stop();
+}
+
+#[test]
+fn a_device_that_asks_by_its_own_request_gets_its_file() {
+    let broker = Mosquitto::plain();
+    let mut daemon = Daemon::beside(&broker);
+    let (image, bytes) = daemon.world.file("fw.bin", 100_000, 11);
+    let text = format!(
+        "kind: workflow/v1
+name: asked
+inputs:
+  device: {{ type: string }}
+  image: {{ type: file, default: \"{}\" }}
+codec: json-base64
+triggers:
+  - id: wish
+    mqtt:
+      topic: \"packhorse/+/up\"
+      if: has(trigger.payload.fileType) && !has(trigger.payload.packData)
+      inputs: {{ device: \"${{{{ trigger.topic_levels[1] }}}}\" }}
+      dedupe_key: \"${{{{ trigger.topic_levels[1] }}}} ${{{{ trigger.payload.fileType }}}}\"
+steps:
+  - uses: transfer.push
+    with: {{ device: \"${{{{ inputs.device }}}}\", file: \"${{{{ inputs.image }}}}\" }}
+",
+        image.display()
+    );
+    daemon.save("asked", &text);
+    listens(&daemon, "asked", "wish");
+    let _device = daemon.device("json-base64", "gw-1", &[]);
+    let voice = Stranger::connect(&broker.address(), &[]);
+    for _ in 0..2 {
+        voice.say("packhorse/gw-1/up", br#"{"fileType": "bin", "packOffset": 0, "packSize": 640}"#.to_vec());
+    }
+    let runs = succeeded(&daemon, "asked", 1);
+    assert!(daemon.has("gw-1", &bytes));
+    let journal = daemon.journal(runs[0]["run"].as_str().unwrap());
+    assert_eq!(journal[0]["message"]["topic"], "packhorse/gw-1/up", "{:#}", journal[0]);
+    let wish = trigger(&daemon, "asked", "wish").expect("it is there");
+    assert_eq!((&wish["counts"]["failed"], &wish["counts"]["started"]), (&json!(0), &json!(1)), "{wish:#}");
     daemon.stop();
 }
