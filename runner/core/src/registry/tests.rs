@@ -209,7 +209,7 @@ fn the_nearest_entry_wins() {
     assert!(Registry::default().find("gw-1").is_none() && Registry::default().is_empty());
 }
 
-fn files(all: &[(&str, &Arc<Devices>)]) -> std::collections::BTreeMap<String, Arc<Devices>> {
+fn files(all: &[(&str, &Arc<Devices>)]) -> BTreeMap<String, Arc<Devices>> {
     all.iter().map(|(name, devices)| ((*name).to_owned(), Arc::clone(devices))).collect()
 }
 

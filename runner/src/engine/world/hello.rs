@@ -61,16 +61,15 @@ mod tests {
     #[tokio::test]
     async fn a_greeting_is_kept_under_its_key_and_one_that_says_nothing_is_not() {
         let index = MemoryKeyValue::default();
-        let hello = |version: &str| Hello {
-            tag: 0,
-            title: String::new(),
-            version: version.to_owned(),
-            meta: Vec::new(),
-        };
+        let hello =
+            |version: &str| Hello { tag: 0, title: String::new(), version: version.to_owned(), meta: Vec::new() };
         keep(&index, "dev-1", &hello("1.2")).await;
         keep(&index, "dev-1", &hello("")).await;
         let kept = index.operate(KvRequest::Get { key: hello_key("dev-1") }, wall()).await.expect("it is there");
         let kept: Value = serde_json::from_str(kept.as_str().expect("text")).expect("JSON");
-        assert_eq!((kept["version"].as_str(), kept["meta"].as_object().map(serde_json::Map::len)), (Some("1.2"), Some(0)));
+        assert_eq!(
+            (kept["version"].as_str(), kept["meta"].as_object().map(serde_json::Map::len)),
+            (Some("1.2"), Some(0))
+        );
     }
 }
