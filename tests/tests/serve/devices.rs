@@ -119,8 +119,8 @@ fn an_edit_changes_the_next_run_and_not_the_one_under_way() {
     devices(&daemon, "fleet", &entry("acme-tlv", "new"));
     daemon.ask(&["reload"]).expect("it is good");
     daemon.kill();
-    daemon.begin();
     let device = daemon.device("json-base64", "dev-1", &[]);
+    daemon.begin();
     let view = ended(&daemon, &first);
     assert_eq!((status(&view), &view["outputs"]["model"]), ("succeeded", &json!("old")), "{view:#}");
     assert!(daemon.has("dev-1", &bytes));

@@ -35,6 +35,7 @@ struct Push {
     meta: Option<BTreeMap<String, String>>,
     /// What must hold before the first packet is sent, over `file` (with this step's `meta` in `file.meta`) and `device`:
     /// `file.meta.hw == device.hw`. Bare CEL, or a list of which all must hold; looked at once, when the step begins.
+    #[schemars(extend("format" = "conditions"))]
     require: Option<Require>,
 }
 

@@ -62,6 +62,14 @@ fn rule(primitive: &Primitive, definitions: &mut Value) -> Value {
 /// the checker reads, and the `null` that optional values bring along: a key without a value is a mistake.
 fn soften(schema: &mut Value, expressions: bool) {
     let Some(fields) = schema.as_object_mut() else { return };
+    if fields.get("format").is_some_and(|format| format == "conditions") {
+        let description = fields.remove("description").unwrap_or_default();
+        fields.clear();
+        fields.insert("description".to_owned(), description);
+        let texts = json!({ "type": "array", "items": { "type": "string" } });
+        fields.insert("anyOf".to_owned(), json!([{ "type": "string" }, texts]));
+        return;
+    }
     let (here, below) = match fields.remove("x-expression") {
         Some(Value::Bool(granted)) => (granted, granted),
         Some(_) => (expressions, true),
