@@ -8,6 +8,7 @@ use crate::engine::{EngineError, NewRun, new_run_id};
 use crate::failpoint::Point;
 use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
+use packhorse_core::admission::{Priority, Terms};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::{CodecPin, Created, RunId};
 use packhorse_core::workflow::Workflow;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 /// Another request with the same key is creating its run.
 pub(super) const TAKEN: &str = "PH8403";
+/// The run's concurrency group is full, and it does not wait.
+pub const FULL: &str = "PH8040";
 /// How a file begins that does not lie on this machine.
 const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
@@ -35,6 +38,8 @@ pub struct Launch {
     pub codec: Option<String>,
     /// `--var`.
     pub vars: BTreeMap<String, String>,
+    /// `--priority`.
+    pub priority: Option<Priority>,
     /// Which files of this machine `inputs` may name.
     pub local: Local,
 }
@@ -59,6 +64,7 @@ pub struct Prepared {
     /// Inputs that are files, as written.
     files: Vec<(String, String)>,
     vars: BTreeMap<String, String>,
+    terms: Terms,
     plugin: Option<Arc<Plugin>>,
     /// By the name that the workflow gives them.
     steps: BTreeMap<String, Arc<StepPlugin>>,
@@ -69,7 +75,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
     let checked = Arc::clone(&workflow);
     let (given, local) = (launch.inputs.clone(), launch.local.clone());
-    let (inputs, mut files, codec, vars) = with_large_stack(move || resolve(&checked, launch)).await??;
+    let Resolved { inputs, mut files, codec, vars, terms } = with_large_stack(move || resolve(&checked, launch)).await??;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
     }
@@ -85,7 +91,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
         plugin.routes(device, &pairs).map_err(|error| Stop::usage("PH6002", chain(&error)))?;
     }
     let steps = step_plugins(library, &workflow, settings).await?;
-    Ok(Prepared { workflow, source, inputs, files, vars, plugin, steps })
+    Ok(Prepared { workflow, source, inputs, files, vars, terms, plugin, steps })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
@@ -125,10 +131,12 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
         vars: prepared.vars,
         codec,
         plugins,
+        terms: prepared.terms,
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| match error {
         EngineError::Taken(_) => Stop::unavailable(TAKEN, chain(&error)),
+        EngineError::GroupFull { .. } => Stop::unavailable(FULL, chain(&error)),
         error => Stop::unavailable("PH7002", chain(&error)),
     })
 }
@@ -149,7 +157,14 @@ async fn fits(app: &Ground, prepared: &Prepared, device: &Value) -> Result<(), S
     with_large_stack(move || fit.check()).await?
 }
 
-type Resolved = (Map<String, Value>, Vec<(String, String)>, Option<String>, BTreeMap<String, String>);
+/// What is known of a run before its files are looked at.
+struct Resolved {
+    inputs: Map<String, Value>,
+    files: Vec<(String, String)>,
+    codec: Option<String>,
+    vars: BTreeMap<String, String>,
+    terms: Terms,
+}
 
 fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
     let resolved = workflow.resolve_inputs(&launch.inputs).map_err(|failures| bad_inputs(workflow, &failures))?;
@@ -173,7 +188,8 @@ fn resolve(workflow: &Workflow, launch: Launch) -> Result<Resolved, Stop> {
         vars.insert(name.clone(), text(template.resolve(&scope).map_err(refused)?, &format!("vars.{name}"))?);
     }
     vars.extend(launch.vars);
-    Ok((inputs, files, codec, vars))
+    let terms = workflow.terms(&scope, launch.priority).map_err(refused)?;
+    Ok(Resolved { inputs, files, codec, vars, terms })
 }
 
 /// The root `device` of expressions: until devices are registered, just its id.

@@ -12,6 +12,7 @@
 //! * `library`: where it takes workflows and plugins from
 //! * `answers`: what the control socket answers
 //! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
+//! * `holds`: which runs must not go on for now
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
@@ -22,6 +23,7 @@ mod daemon;
 pub mod doctor;
 pub mod exit;
 mod fit;
+mod holds;
 mod journal;
 mod launch;
 mod library;
@@ -38,6 +40,7 @@ mod trial;
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use daemon::Daemon;
+pub use holds::{Kept, listed};
 pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Local, Prepared, launch, prepare, with_large_stack};
 pub use library::{Library, find_workflow, read_workflow};

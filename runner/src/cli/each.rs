@@ -39,6 +39,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        priority: args.priority,
         local: Local::Here,
     };
     if launch.inputs.contains_key("device") {

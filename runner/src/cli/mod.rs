@@ -3,7 +3,7 @@
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
-//! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
+//! * `ask`: `ps show cancel pause retry`; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -22,6 +22,7 @@ mod explain;
 mod fastdfs;
 mod follow;
 mod gc;
+mod hold;
 mod listen;
 mod logs;
 mod plugin;
@@ -67,6 +68,9 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Cancel(args) => ask::cancel(args, show).await,
         Command::Pause(args) => ask::pause(args, show).await,
         Command::Retry(args) => ask::retry(args, show).await,
+        Command::Hold(args) => hold::hold(args, show).await,
+        Command::Release(args) => hold::release(args, show).await,
+        Command::Holds(args) => hold::holds(args, show).await,
         Command::Logs(args) => logs::logs(args, show).await,
         Command::Serve(args) => serve::serve(args, show).await,
         Command::Reload(args) => serve::reload(args, show).await,

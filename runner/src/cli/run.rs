@@ -21,7 +21,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     if args.detach {
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
         let folder = std::env::current_dir().ok();
-        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, folder };
+        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, priority: args.priority, folder };
         return super::serve::detach(&settings, start, show).await;
     }
     let signals = Signals::take()?;
@@ -30,6 +30,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        priority: args.priority,
         local: Local::Here,
     };
     let host = app::host(&settings.plugins, &settings.profiles).await?;
@@ -179,7 +180,9 @@ pub(super) fn once(
 
 fn engine(error: &EngineError) -> Stop {
     match error {
-        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. } | EngineError::Taken(_) => {
+        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. }
+        | EngineError::Taken(_)
+        | EngineError::GroupFull { .. } => {
             Stop::usage("PH8004", chain(error))
         }
         EngineError::Unreadable { .. } => Stop::unavailable("PH8005", chain(error)),

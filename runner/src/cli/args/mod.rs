@@ -1,12 +1,15 @@
 //! The command line as written: every command, flag and its help.
 //!
-//! * `daemon`: `serve`, and what only it can be asked. `plugin`: the kit for vendors.
+//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds. `plugin`: the kit for vendors.
 
 mod daemon;
+mod hold;
 mod plugin;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use packhorse_core::admission::Priority;
 pub(super) use daemon::*;
+pub(super) use hold::*;
 pub(super) use plugin::*;
 use std::path::PathBuf;
 
@@ -69,6 +72,12 @@ pub(super) enum Command {
     Pause(RunRef),
     /// Continues a failed run at the failed step.
     Retry(RunRef),
+    /// Holds runs: nothing that the selector means begins, and running transfers park at the next packet.
+    Hold(HoldArgs),
+    /// Ends holds; what waited for them goes on by itself.
+    Release(ReleaseArgs),
+    /// Lists holds.
+    Holds(DataArgs),
     /// Prints the journal of a run: everything that was decided, in order.
     Logs(LogsArgs),
     /// Looks at broker, file store, Redis, clock, disk, rights, codecs and workflows, and says what to do.
@@ -148,6 +157,9 @@ pub(super) struct RunArgs {
     /// A variable for the codec.
     #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
     pub vars: Vec<(String, String)>,
+    /// How urgent it is, whatever the workflow says: critical, high, normal, low, bulk, or 1 to 5.
+    #[arg(long, value_name = "P")]
+    pub priority: Option<Priority>,
     #[command(flatten)]
     pub services: ServiceArgs,
 }

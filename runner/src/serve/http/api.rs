@@ -6,6 +6,7 @@ use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
 use crate::serve::control::Start;
 use packhorse_core::failure::Failure;
+use packhorse_core::admission::Hold;
 use packhorse_core::run::RunId;
 use std::future::Future;
 use std::pin::Pin;
@@ -51,6 +52,15 @@ pub trait Runner: Send + Sync + 'static {
 
     /// Starts a run of what counts now. Local files are refused: who asks over the network must not have the daemon read its disk.
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>>;
+
+    /// Holds that stand.
+    fn holds(&self) -> Answer<Result<Vec<Hold>, Failure>>;
+
+    /// Holds the runs that a selector means.
+    fn hold(&self, selector: String, reason: Option<String>, by: String) -> Answer<Result<Hold, Failure>>;
+
+    /// Ends a hold.
+    fn release(&self, id: String, by: String) -> Answer<Result<(), Failure>>;
 
     /// Whether it can do its work.
     fn ready(&self) -> Readiness;

@@ -10,6 +10,7 @@ mod api;
 mod definitions;
 mod document;
 mod events;
+mod holds;
 pub mod metrics;
 mod problem;
 mod runs;

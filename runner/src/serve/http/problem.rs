@@ -55,8 +55,8 @@ impl Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match (failure.code.as_str(), failure.class) {
-            ("PH8003", _) => StatusCode::NOT_FOUND,
-            ("PH8004" | "PH8403", _) => StatusCode::CONFLICT,
+            ("PH8003" | "PH8042", _) => StatusCode::NOT_FOUND,
+            ("PH8004" | "PH8040" | "PH8403", _) => StatusCode::CONFLICT,
             (_, Class::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,6 +70,7 @@ impl From<EngineError> for Problem {
         let (status, code) = match &error {
             EngineError::Unknown(_) | EngineError::Lost { .. } => (StatusCode::NOT_FOUND, "PH8003"),
             EngineError::Refused { .. } | EngineError::Taken(_) => (StatusCode::CONFLICT, "PH8004"),
+            EngineError::GroupFull { .. } => (StatusCode::CONFLICT, "PH8040"),
             EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),
             EngineError::Store(_) | EngineError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "PH7002"),
         };
