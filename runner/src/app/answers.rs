@@ -104,11 +104,9 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             let records = engine.records(&run, from, RECORDS).await.map_err(|error| failure(&error))?;
             Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
         }
-        Question::Start(_)
-        | Question::Reload
-        | Question::Hold { .. }
-        | Question::Release { .. }
-        | Question::Holds => Err(no_daemon()),
+        Question::Start(_) | Question::Reload | Question::Hold { .. } | Question::Release { .. } | Question::Holds => {
+            Err(no_daemon())
+        }
     }
 }
 
@@ -165,7 +163,9 @@ pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failu
 fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
         EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
-        EngineError::Refused { .. } | EngineError::Taken(_) | EngineError::GroupFull { .. } => ("PH8004", Class::Permanent),
+        EngineError::Refused { .. } | EngineError::Taken(_) | EngineError::GroupFull { .. } => {
+            ("PH8004", Class::Permanent)
+        }
         EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
         EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),
     };

@@ -75,7 +75,8 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
     let (workflow, source) = library.workflow(&launch.workflow, settings).await?;
     let checked = Arc::clone(&workflow);
     let (given, local) = (launch.inputs.clone(), launch.local.clone());
-    let Resolved { inputs, mut files, codec, vars, terms } = with_large_stack(move || resolve(&checked, launch)).await??;
+    let Resolved { inputs, mut files, codec, vars, terms } =
+        with_large_stack(move || resolve(&checked, launch)).await??;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
     }

@@ -118,7 +118,11 @@ impl App {
         Point::ServicesWritten.pass();
         let data = settings.data.clone();
         let ground = Ground { settings, engine, world };
-        super::holds::tell(&ground).await.map_err(|failure| Stop { exit: Exit::Unavailable, failure, rendered: None })?;
+        super::holds::tell(&ground).await.map_err(|failure| Stop {
+            exit: Exit::Unavailable,
+            failure,
+            rendered: None,
+        })?;
         let control = Control::listen(&data, answers::answerer(ground.clone(), offers))
             .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();

@@ -3,7 +3,7 @@
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
-//! * `ask`: `ps show cancel pause retry`; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
+//! * `ask`: `ps show cancel pause retry`; `top`: the same, live; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -32,6 +32,7 @@ mod run;
 mod serve;
 mod signals;
 mod token;
+mod top;
 
 use crate::app::exit::{Exit, Stop};
 use args::{Cli, Command};
@@ -63,6 +64,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Run(args) => run::run(args, show).await,
         Command::Resume(args) => run::resume(args, show).await,
         Command::Ps(args) => ask::ps(args, show).await,
+        Command::Top(args) => top::top(args, show).await,
         Command::Show(args) => ask::show(args, show).await,
         Command::Explain(args) => explain::explain(args, show).await,
         Command::Cancel(args) => ask::cancel(args, show).await,

@@ -1,8 +1,8 @@
 //! The engine's thread: gathers what happens into one event after another, decides, hands facts to the writer, begins and stops jobs.
 
 use super::clock::Clock;
-use super::gate::{Gate, Ticket};
 use super::command::{Command, Finish, Reply, Signal, Wish};
+use super::gate::{Gate, Ticket};
 use super::handle::{Counted, EngineError, NewRun, Parts, not_live};
 use super::lane::{Lane, Pending};
 use super::load::{CLAIM, Loaded, Loader};

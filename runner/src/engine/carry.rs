@@ -2,9 +2,9 @@
 
 use super::actor::{Actor, Due};
 use super::command::{Finish, Reply, Signal};
+use super::gate::matters;
 use super::handle::EngineError;
 use super::hold::Hold;
-use super::gate::matters;
 use super::lane::{Lane, LiveJob, Pending};
 use super::notes::{NoteSender, Notes};
 use super::performer::{Control, Job, JobEnd};

@@ -3,8 +3,10 @@
 //! * `daemon`: a daemon with folders of its own, and how it is asked
 //! * `edits`: files that are saved, broken and swapped while runs are under way
 //! * `deaths`: `kill -9` with runs of every kind
+//! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `http`: the control API; `client`: how it is asked
 
+mod admission;
 mod client;
 mod daemon;
 mod deaths;

@@ -123,7 +123,8 @@ impl<'a> Bench<'a> {
             for (place, at) in pushes.iter().enumerate().filter(|(_, at)| self.runs[**at].parked) {
                 let image = &self.runs[*at].image;
                 let mut later = pushes[place + 1..].iter().rev();
-                let newer = later.find(|later| self.runs[**later].image != *image && !self.runs[**later].may_be_refused());
+                let newer =
+                    later.find(|later| self.runs[**later].image != *image && !self.runs[**later].may_be_refused());
                 if let Some(newer) = newer {
                     self.verdicts[*at] = Some(Verdict::Supersede(self.runs[*newer].run.clone()));
                 }

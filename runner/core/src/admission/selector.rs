@@ -81,7 +81,8 @@ fn known(names: &[String]) -> Result<(), String> {
 }
 
 fn unreadable(text: &str, at: usize, why: &str) -> Failure {
-    let message = format!("the selector cannot be read at character {}: {why}\n  {text}\n  {}^", at + 1, " ".repeat(at));
+    let message =
+        format!("the selector cannot be read at character {}: {why}\n  {text}\n  {}^", at + 1, " ".repeat(at));
     Failure::new(codes::BAD_SELECTOR, Class::Permanent, message)
         .hint("write `all`, or CEL such as device.id == 'gw-1' or workflow == 'ota-push' && run.priority > 1")
 }

@@ -89,7 +89,11 @@ fn a_critical_run_takes_the_seat_of_the_one_that_it_overtakes() {
     let other = Candidate { device: Some("gw-2".to_owned()), terms: grouped(Priority::Critical), ..candidate(2) };
     let verdicts = judge(&[parked.clone(), critical, other.clone()], WallTime(9));
     assert_eq!(verdicts, [wait(Bar::Overtaken, 1), Verdict::Begin, wait(Bar::ConcurrencyLimit, 0)]);
-    assert_eq!(judge(&[parked, other], WallTime(9)), [Verdict::Begin, wait(Bar::ConcurrencyLimit, 0)], "its seat waits");
+    assert_eq!(
+        judge(&[parked, other], WallTime(9)),
+        [Verdict::Begin, wait(Bar::ConcurrencyLimit, 0)],
+        "its seat waits"
+    );
 }
 
 #[test]
@@ -134,7 +138,12 @@ fn a_selector_is_read_with_its_place_and_asked_about_a_run() {
             assert_eq!(means(text), Ok(Ok(expected)), "{text}");
         }
         assert!(means("device.model == 'x'").is_ok_and(|asked| asked.is_err()), "a field that is not there");
-        for (text, at) in [("device.id ==", "character"), ("inputs.x", "character 1"), ("run.age > 1", "character 1"), ("  ", "empty")] {
+        for (text, at) in [
+            ("device.id ==", "character"),
+            ("inputs.x", "character 1"),
+            ("run.age > 1", "character 1"),
+            ("  ", "empty"),
+        ] {
             let failure = Selector::parse(text).expect_err("refused");
             assert!(failure.code == "PH0307" && failure.message.contains(at), "{text}: {failure}");
         }
@@ -154,7 +163,8 @@ struct Day {
 
 impl Day {
     fn happen(&mut self, dice: u32) {
-        let pick = |runs: &BTreeMap<usize, Candidate>| runs.keys().copied().nth((dice / 64) as usize % runs.len().max(1));
+        let pick =
+            |runs: &BTreeMap<usize, Candidate>| runs.keys().copied().nth((dice / 64) as usize % runs.len().max(1));
         match (dice % 16, pick(&self.runs)) {
             (0..=4, _) if self.runs.len() < 24 => self.arrive(dice / 16),
             (5 | 6, Some(run)) if self.is_begun(run) && !self.runs[&run].paused => self.end(run),
@@ -172,7 +182,8 @@ impl Day {
 
     fn arrive(&mut self, dice: u32) {
         let priority = Priority::ALL[(dice % 5) as usize];
-        let conflict = [OnConflict::Queue, OnConflict::Queue, OnConflict::Reject, OnConflict::Replace][(dice / 5 % 4) as usize];
+        let conflict =
+            [OnConflict::Queue, OnConflict::Queue, OnConflict::Reject, OnConflict::Replace][(dice / 5 % 4) as usize];
         let group = match dice / 20 % 3 {
             0 => None,
             number => Some(Group { name: number.to_string(), limit: number, on_conflict: conflict }),
@@ -289,7 +300,8 @@ impl Day {
                 _ if idle => {}
                 None => {
                     assert!(run.held.is_none() && run.standing == Standing::Seated, "it goes on: {run:?}");
-                    let sits = |other: &Candidate| other.standing == Standing::Seated && !other.paused && other.held.is_none();
+                    let sits =
+                        |other: &Candidate| other.standing == Standing::Seated && !other.paused && other.held.is_none();
                     let passed = self.runs.values().any(|other| {
                         other.device == run.device && other.terms.priority == Priority::Critical && sits(other)
                     });
@@ -297,7 +309,9 @@ impl Day {
                 }
                 Some(Bar::Held) => assert!(run.held.is_some()),
                 Some(Bar::ConcurrencyLimit) => assert!(run.terms.group.is_some() && run.held.is_none()),
-                Some(Bar::Overtaken | Bar::BehindPriority) => assert!(lower && critical_here, "nobody is before {run:?}"),
+                Some(Bar::Overtaken | Bar::BehindPriority) => {
+                    assert!(lower && critical_here, "nobody is before {run:?}")
+                }
             }
         }
     }
@@ -311,7 +325,12 @@ impl Day {
             self.runs.values_mut().for_each(|run| (run.held, run.paused) = (None, false));
             self.settle();
             let all: Vec<usize> = self.runs.keys().copied().collect();
-            all.iter().filter(|run| self.runs.contains_key(run)).copied().collect::<Vec<_>>().into_iter().for_each(|run| self.stop(run));
+            all.iter()
+                .filter(|run| self.runs.contains_key(run))
+                .copied()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|run| self.stop(run));
             self.settle();
             let over = |run: &usize| self.is_begun(*run) || self.runs[run].standing == Standing::Leaving;
             let ends: Vec<usize> = self.runs.keys().copied().filter(over).collect();
@@ -343,7 +362,8 @@ proptest! {
 /// A stream of urgent runs without end: a bulk one begins all the same.
 #[test]
 fn nobody_starves() {
-    let mut runs = vec![Candidate { terms: of(Priority::Bulk, group(1, OnConflict::Queue)), device: None, ..candidate(0) }];
+    let mut runs =
+        vec![Candidate { terms: of(Priority::Bulk, group(1, OnConflict::Queue)), device: None, ..candidate(0) }];
     let mut begun: Option<RunId> = None;
     for minute in 1..=600 {
         let now = WallTime(minute * HOUR / 60);

@@ -457,7 +457,9 @@ impl RunState {
 
     /// Time-outs of attempts run only while somebody works on the attempt and its device can be reached.
     fn turn_clocks(&mut self, record: &Record) {
-        let hold = self.pause.is_some() || self.bar.is_some() || self.current_step().is_some_and(|(_, step)| step.stands_still());
+        let hold = self.pause.is_some()
+            || self.bar.is_some()
+            || self.current_step().is_some_and(|(_, step)| step.stands_still());
         if hold == self.held && !matches!(record.fact, Fact::AttemptStarted { .. } | Fact::RoundBegan { .. }) {
             return;
         }

@@ -7,7 +7,10 @@ use crate::failure::{Class, Failure};
 /// Codes, with what they mean.
 pub static CODES: &[(&str, &str)] = &[
     (CANCELLED, "the run was cancelled while the step was at work or waited"),
-    (SUPERSEDED, "a newer image for the same device and slot has come, and this run had not begun to send or was parked"),
+    (
+        SUPERSEDED,
+        "a newer image for the same device and slot has come, and this run had not begun to send or was parked",
+    ),
     (RUN_TIMEOUT, "the run, or its clean-up, took longer than it may"),
     (DEADLINE, "the step, or a block around it, took longer than its deadline, with all attempts"),
     (TIMEOUT, "one attempt of the step, or of a block around it, took longer than its timeout"),
@@ -38,7 +41,9 @@ pub(super) fn stopped(cause: &StopCause, cancel: Option<&Cancel>) -> Failure {
             Some(Cancel { superseded_by: Some(by), .. }) => {
                 Failure::new(SUPERSEDED, Class::Permanent, format!("superseded by {by}, which brings a newer image"))
             }
-            Some(Cancel { reason: Some(reason), .. }) => Failure::new(CANCELLED, Class::Permanent, format!("cancelled: {reason}")),
+            Some(Cancel { reason: Some(reason), .. }) => {
+                Failure::new(CANCELLED, Class::Permanent, format!("cancelled: {reason}"))
+            }
             Some(_) | None => Failure::new(CANCELLED, Class::Permanent, "cancelled"),
         },
         StopCause::Limit => Failure::new(RUN_TIMEOUT, Class::Permanent, "the time of the run is over")

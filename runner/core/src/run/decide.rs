@@ -37,7 +37,19 @@ impl Run {
     pub fn create(workflow: Arc<Workflow>, created: Created, now: WallTime) -> (Self, Record) {
         let record = Record::new(now, Fact::Created(Box::new(created)));
         let state = RunState::first(&record).expect("the fact is a creation");
-        (Self { workflow, state, parking: false, park_asked: false, gated: false, closed: false, behind: None, store: Durability::Synced }, record)
+        (
+            Self {
+                workflow,
+                state,
+                parking: false,
+                park_asked: false,
+                gated: false,
+                closed: false,
+                behind: None,
+                store: Durability::Synced,
+            },
+            record,
+        )
     }
 
     /// A run as its journal tells it; decide [`RunEvent::Recovered`] next.

@@ -78,7 +78,8 @@ mod tests {
     use crate::admission::OnConflict;
     use serde_json::json;
 
-    const HEAD: &str = "kind: workflow/v1\nname: x\ninputs: { device: { type: string }, level: { type: integer, default: 3 } }\n";
+    const HEAD: &str =
+        "kind: workflow/v1\nname: x\ninputs: { device: { type: string }, level: { type: integer, default: 3 } }\n";
     const STEPS: &str = "\nsteps: [{ uses: sleep, with: { duration: 1s } }]\n";
 
     fn terms(keys: &str, priority: Option<Priority>) -> Result<Terms, String> {
@@ -86,7 +87,8 @@ mod tests {
         let work = move || {
             let workflow = check(text.as_bytes(), "x.yaml").map_err(|problems| problems.to_string())?;
             let inputs = json!({ "device": "gw-1", "level": 2 });
-            let scope = Scope::from_iter([("inputs".to_owned(), inputs), ("device".to_owned(), json!({ "id": "gw-1" }))]);
+            let scope =
+                Scope::from_iter([("inputs".to_owned(), inputs), ("device".to_owned(), json!({ "id": "gw-1" }))]);
             workflow.terms(&scope, priority).map_err(|failure| failure.to_string())
         };
         std::thread::Builder::new().stack_size(64 << 20).spawn(work).unwrap().join().unwrap()
@@ -120,7 +122,9 @@ mod tests {
         ] {
             assert!(terms(keys, None).is_err_and(|why| why.contains("PH02")), "{keys}: {:?}", terms(keys, None));
         }
-        for keys in ["priority: '${{ device.id }}'", "slot: \"${{ '' + '' }}\"", "concurrency: { group: '${{ inputs }}' }"] {
+        for keys in
+            ["priority: '${{ device.id }}'", "slot: \"${{ '' + '' }}\"", "concurrency: { group: '${{ inputs }}' }"]
+        {
             assert!(terms(keys, None).is_err_and(|why| why.contains("PH0306")), "{keys}: {:?}", terms(keys, None));
         }
     }

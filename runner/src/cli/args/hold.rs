@@ -1,4 +1,4 @@
-//! Arguments of `hold` and `release`.
+//! Arguments of `hold`, `release` and `top`.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -26,6 +26,17 @@ pub(in super::super) struct ReleaseArgs {
     /// Ends all holds.
     #[arg(long)]
     pub all: bool,
+    /// The data folder.
+    #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub(in super::super) struct TopArgs {
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
     /// The data folder.
     #[arg(long, env = "PACKHORSE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,

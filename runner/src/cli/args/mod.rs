@@ -1,15 +1,15 @@
 //! The command line as written: every command, flag and its help.
 //!
-//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds. `plugin`: the kit for vendors.
+//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds, and `top`. `plugin`: the kit for vendors.
 
 mod daemon;
 mod hold;
 mod plugin;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use packhorse_core::admission::Priority;
 pub(super) use daemon::*;
 pub(super) use hold::*;
+use packhorse_core::admission::Priority;
 pub(super) use plugin::*;
 use std::path::PathBuf;
 
@@ -62,6 +62,8 @@ pub(super) enum Command {
     Openapi,
     /// Lists runs, newest first.
     Ps(PsArgs),
+    /// A live view of the process that works on the data folder: runs, bars, rates, and what waits for what. Ctrl-C ends it.
+    Top(TopArgs),
     /// Shows one run: its steps, outputs and traffic.
     Show(RunRef),
     /// Tells why a run waits, what is known of a device, or what a code means.
@@ -148,6 +150,9 @@ pub(super) struct RunArgs {
     /// With --each: at most so many runs at once.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
     pub parallel: usize,
+    /// With --each: after so many runs that did not succeed no new ones are started; those under way go on to their end.
+    #[arg(long, value_name = "K", requires = "each", value_parser = clap::value_parser!(u32).range(1..))]
+    pub stop_after_failures: Option<u32>,
     /// Has the daemon of the data folder run it, prints the run's id and returns; relative files count from here.
     #[arg(short, long, conflicts_with = "each")]
     pub detach: bool,

@@ -101,7 +101,9 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
         Reason::Held => {
             let hold = live.view.unfinished.as_ref().and_then(|unfinished| unfinished.behind.clone());
             let which = hold.unwrap_or_else(|| "--all".to_owned());
-            return Some(format!("`packhorse holds` tells who held it and why; `packhorse release {which}` lets it go on"));
+            return Some(format!(
+                "`packhorse holds` tells who held it and why; `packhorse release {which}` lets it go on"
+            ));
         }
         Reason::NotStarted
         | Reason::ConcurrencyLimit
