@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, reads a clock, opens a file or socket, or draws a random number.
 
+pub mod admission;
 pub mod catalog;
 pub mod digest;
 pub mod effect;

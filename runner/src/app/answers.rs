@@ -1,5 +1,6 @@
 //! What the control socket answers.
 
+use super::holds;
 use super::start::{Ground, Offers};
 use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
@@ -39,6 +40,13 @@ pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
                 }
                 // A process that works on one run ends with it: it takes up no other.
                 (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
+                (Question::Hold { selector, reason, by }, _) => {
+                    holds::hold(&ground, selector, reason, &by).await.map(|hold| holds::listed(&[hold]))
+                }
+                (Question::Release { which, by }, _) => {
+                    holds::release(&ground, which.as_deref(), &by).await.map(|gone| holds::listed(&gone))
+                }
+                (Question::Holds, _) => holds::Kept::of(&ground).all().await.map(|all| holds::listed(&all)),
                 (question, _) => answer(&ground.engine, question).await,
             }
         })
@@ -116,7 +124,10 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
         | Question::Reload
         | Question::Triggers
         | Question::Letters { .. }
-        | Question::Devices { .. } => Err(no_daemon()),
+        | Question::Devices { .. }
+        | Question::Hold { .. }
+        | Question::Release { .. }
+        | Question::Holds => Err(no_daemon()),
     }
 }
 
@@ -173,7 +184,9 @@ pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failu
 fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
         EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
-        EngineError::Refused { .. } | EngineError::Taken(_) => ("PH8004", Class::Permanent),
+        EngineError::Refused { .. } | EngineError::Taken(_) | EngineError::GroupFull { .. } => {
+            ("PH8004", Class::Permanent)
+        }
         EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
         EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),
     };

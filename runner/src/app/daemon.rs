@@ -14,6 +14,7 @@ use crate::serve::http::{Access, Answer, Api, DeviceView, Grant, Http, Once, Rea
 use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
 use crate::trigger::Triggers;
+use packhorse_core::admission::Hold;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use std::net::SocketAddr;
@@ -172,6 +173,21 @@ impl Runner for Behind {
         Box::pin(async move { device(&ground, &catalogs, &id).await })
     }
 
+    fn holds(&self) -> Answer<Result<Vec<Hold>, Failure>> {
+        let ground = self.ground.clone();
+        Box::pin(async move { super::holds::Kept::of(&ground).all().await })
+    }
+
+    fn hold(&self, selector: String, reason: Option<String>, by: String) -> Answer<Result<Hold, Failure>> {
+        let ground = self.ground.clone();
+        Box::pin(async move { super::holds::hold(&ground, selector, reason, &by).await })
+    }
+
+    fn release(&self, id: String, by: String) -> Answer<Result<(), Failure>> {
+        let ground = self.ground.clone();
+        Box::pin(async move { super::holds::release(&ground, Some(&id), &by).await.map(drop) })
+    }
+
     fn ready(&self) -> Readiness {
         let broker = self.ground.world.bus.status().borrow().is_connected();
         Readiness { journal: !self.ground.engine.has_stopped(), broker }
@@ -239,9 +255,9 @@ pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Start) ->
 }
 
 async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<Prepared, Failure> {
-    let Start { workflow, inputs, codec, vars, folder, trigger, message } = asked;
+    let Start { workflow, inputs, codec, vars, priority, folder, trigger, message } = asked;
     let local = folder.map_or(Local::Nobody, Local::From);
-    let asked = Launch { workflow, inputs, codec, vars, local, trigger, message };
+    let asked = Launch { workflow, inputs, codec, vars, priority, local, trigger, message };
     let generation = catalogs.current();
     let library = Library::Generation(&generation, &ground.world.host);
     prepare(asked, &ground.settings, &library).await.map_err(whole)

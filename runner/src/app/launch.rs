@@ -8,6 +8,7 @@ use crate::engine::{EngineError, NewRun, new_run_id};
 use crate::failpoint::Point;
 use crate::plugin::{Plugin, StepPlugin};
 use crate::settings::Settings;
+use packhorse_core::admission::{Priority, Terms};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::registry::{Registry, context, id_of};
 use packhorse_core::run::{CodecPin, Created, FirstMessage, RunId};
@@ -21,6 +22,8 @@ use std::sync::Arc;
 
 /// Another request with the same key is creating its run.
 pub(super) const TAKEN: &str = "PH8403";
+/// The run's concurrency group is full, and it does not wait.
+pub const FULL: &str = "PH8040";
 /// How a file begins that does not lie on this machine.
 const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.
@@ -37,6 +40,8 @@ pub struct Launch {
     pub codec: Option<String>,
     /// `--var`.
     pub vars: BTreeMap<String, String>,
+    /// `--priority`.
+    pub priority: Option<Priority>,
     /// Which files of this machine `inputs` may name.
     pub local: Local,
     /// Root `trigger` of expressions; null where somebody asked for the run by its name.
@@ -65,6 +70,7 @@ pub struct Prepared {
     /// Inputs that are files, as written.
     files: Vec<(String, String)>,
     vars: BTreeMap<String, String>,
+    terms: Terms,
     plugin: Option<Arc<Plugin>>,
     /// The root `device` of expressions, without what the device said of itself.
     device: Value,
@@ -85,7 +91,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
         false => Arc::default(),
     };
     let resolved = with_large_stack(move || resolve(&checked, launch, &registry)).await??;
-    let Resolved { inputs, mut files, device, codec, mut vars, loose } = resolved;
+    let Resolved { inputs, mut files, device, codec, mut vars, loose, terms } = resolved;
     for (name, file) in files.iter_mut().filter(|(name, file)| given.contains_key(name) && is_local(file)) {
         *file = located(name, file, &local)?;
     }
@@ -108,7 +114,7 @@ pub async fn prepare(launch: Launch, settings: &Settings, library: &Library<'_>)
         message = None;
     }
     let steps = step_plugins(library, &workflow, settings).await?;
-    Ok(Prepared { workflow, source, inputs, files, vars, plugin, device, steps, trigger, message })
+    Ok(Prepared { workflow, source, inputs, files, vars, terms, plugin, device, steps, trigger, message })
 }
 
 /// Looks whether there is room for one more, looks at the files, keeps the codec's bytes, and starts the run.
@@ -150,10 +156,12 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
         vars: prepared.vars,
         codec,
         plugins,
+        terms: prepared.terms,
     };
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| match error {
         EngineError::Taken(_) => Stop::unavailable(TAKEN, chain(&error)),
+        EngineError::GroupFull { .. } => Stop::unavailable(FULL, chain(&error)),
         error => Stop::unavailable("PH7002", chain(&error)),
     })
 }
@@ -183,6 +191,7 @@ struct Resolved {
     vars: BTreeMap<String, String>,
     /// Variables of the workflow that the device's codec, which the workflow did not choose, need not know.
     loose: Vec<String>,
+    terms: Terms,
 }
 
 /// The device's entry goes before the workflow, and who asks before both.
@@ -220,7 +229,8 @@ fn resolve(workflow: &Workflow, launch: Launch, registry: &Registry) -> Result<R
     let loose = vars.keys().filter(|name| chosen && !named(name)).cloned().collect();
     vars.extend(entry.map(|entry| entry.vars.clone()).unwrap_or_default());
     vars.extend(launch.vars);
-    Ok(Resolved { inputs, files, device, codec, vars, loose })
+    let terms = workflow.terms(&scope, launch.priority).map_err(refused)?;
+    Ok(Resolved { inputs, files, device, codec, vars, loose, terms })
 }
 
 /// The root `device` with what the device said last of itself.

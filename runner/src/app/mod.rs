@@ -13,6 +13,7 @@
 //! * `answers`: what the control socket answers
 //! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
 //! * `devices`: the folder of devices, and what they said last of themselves
+//! * `holds`: which runs must not go on for now
 //! * `doctor`: looks at everything that runs need
 //! * `sweep`: forgets old runs
 //! * `tap`: what goes between a platform and a device of others
@@ -25,6 +26,7 @@ mod devices;
 pub mod doctor;
 pub mod exit;
 mod fit;
+mod holds;
 mod journal;
 mod launch;
 mod library;
@@ -43,6 +45,7 @@ pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Nobody, answer, find, one};
 pub use daemon::Daemon;
 pub use devices::read_devices;
+pub use holds::{Kept, listed};
 pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Local, Prepared, launch, prepare, with_large_stack};
 pub use library::{Library, find_workflow, read_workflow};

@@ -6,7 +6,7 @@ use super::mqtt::connect;
 use super::redis;
 use super::services::Services;
 use super::sweep::Sweeping;
-use crate::app::exit::Stop;
+use crate::app::exit::{Exit, Stop};
 use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
 use crate::catalog::Catalogs;
 use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, World};
@@ -121,6 +121,11 @@ impl App {
         Point::ServicesWritten.pass();
         let data = settings.data.clone();
         let ground = Ground { settings, engine, world };
+        super::holds::tell(&ground).await.map_err(|failure| Stop {
+            exit: Exit::Unavailable,
+            failure,
+            rendered: None,
+        })?;
         let control = Control::listen(&data, answers::answerer(ground.clone(), offers))
             .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();

@@ -143,6 +143,7 @@ async fn carried(
     let name = "trial/trial/1".to_owned();
     let order = Order {
         run: "trial".to_owned(),
+        level: 3,
         name,
         request,
         plugin: Arc::clone(plugin),

@@ -42,6 +42,13 @@ pub(super) fn find(text: &str) -> Option<Code> {
 pub(super) const fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::NotStarted => "it has been accepted and not begun",
+        Reason::Held => "a hold means it: it goes on by itself after `packhorse release`",
+        Reason::ConcurrencyLimit => "its concurrency group is full; it goes on by itself when there is a place",
+        Reason::BehindPriority => "a critical run of its device comes first; it begins by itself afterwards",
+        Reason::Overtaken => {
+            "a critical run has its device; it goes on by itself where it stopped, and no attempt is lost"
+        }
+        Reason::StandingBack => "it was asked to stand back and stops at the next packet boundary",
         Reason::Working => "a step is at work; nothing needs to be done",
         Reason::Pausing => "it was asked to pause and stops at the next packet boundary",
         Reason::TimingOut => "its time is over and the step is being stopped",
@@ -394,6 +401,13 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     ("PH8507", "the folder of a trigger cannot be looked at", "make it, or check its rights"),
     ("PH8030", "the list of --each cannot be used", "one device a line; `#` begins a comment"),
+    (
+        "PH8040",
+        "the concurrency group of a new run is full, and its workflow says `on_conflict: reject`",
+        "start it again when the run that the message names is over",
+    ),
+    ("PH8041", "too many holds stand", "`packhorse holds` lists them, `packhorse release` ends some"),
+    ("PH8042", "there is no such hold", "`packhorse holds` lists them"),
     ("PH9001", "a bug of ours", "please report it with the message"),
     ("PH9002", "a bug of ours", "please report it with the message"),
     (

@@ -39,6 +39,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        priority: args.priority,
         local: Local::Here,
         ..Launch::default()
     };
@@ -55,16 +56,24 @@ pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit,
     }
     let app = App::start(settings, host.clone()).await?;
     super::run::announce(&app, show);
-    let mut all =
-        All { app: &app, host, launch, show, running: JoinSet::new(), ended: Vec::new(), told: Instant::now() };
+    let mut all = All {
+        app: &app,
+        host,
+        launch,
+        show,
+        running: JoinSet::new(),
+        ended: Vec::new(),
+        begun: 0,
+        told: Instant::now(),
+    };
     let interrupted = tokio::select! {
-        result = all.run(&devices, args.parallel) => result.map(|()| None),
+        result = all.run(&devices, args.parallel, args.stop_after_failures) => result.map(|()| None),
         exit = signals.next() => Ok(Some(exit)),
     };
-    let ended = std::mem::take(&mut all.ended);
+    let (ended, begun) = (std::mem::take(&mut all.ended), all.begun);
     drop(all);
     app.stop().await?;
-    told(interrupted?, ended, devices.len(), show)
+    told(interrupted?, &ended, (&devices, begun), show)
 }
 
 /// Devices, one a line; empty lines and those that begin with `#` are left out.
@@ -100,22 +109,33 @@ struct All<'a> {
     show: Show,
     running: JoinSet<Result<Ended, Stop>>,
     ended: Vec<Ended>,
+    /// Devices of the list that were begun with.
+    begun: usize,
     told: Instant,
 }
 
 impl All<'_> {
-    /// Starts run after run, never more than `parallel` at once, and waits for all.
-    async fn run(&mut self, devices: &[String], parallel: usize) -> Result<(), Stop> {
+    /// Starts run after run, never more than `parallel` at once and none after `most` have failed, and waits for all.
+    async fn run(&mut self, devices: &[String], parallel: usize, most: Option<u32>) -> Result<(), Stop> {
         for device in devices {
             while self.running.len() >= parallel.max(1) {
                 self.next(devices.len()).await?;
             }
+            if self.has_enough(most) {
+                break;
+            }
+            self.begun += 1;
             self.start(device).await?;
         }
         while !self.running.is_empty() {
             self.next(devices.len()).await?;
         }
         Ok(())
+    }
+
+    fn has_enough(&self, most: Option<u32>) -> bool {
+        let failed = self.ended.iter().filter(|ended| !is_good(ended)).count();
+        most.is_some_and(|most| failed >= most as usize)
     }
 
     async fn start(&mut self, device: &str) -> Result<(), Stop> {
@@ -151,16 +171,23 @@ fn is_good(ended: &Ended) -> bool {
     ended.live.view.status == RunStatus::Succeeded
 }
 
-fn told(interrupted: Option<Exit>, ended: Vec<Ended>, all: usize, show: Show) -> Result<Exit, Stop> {
+fn told(
+    interrupted: Option<Exit>,
+    ended: &[Ended],
+    (devices, begun): (&[String], usize),
+    show: Show,
+) -> Result<Exit, Stop> {
+    let (all, left) = (devices.len(), &devices[begun.min(devices.len())..]);
     let good = ended.iter().filter(|ended| is_good(ended)).count();
-    let value = json!({ "items": ended, "asked": all, "succeeded": good });
+    let value = json!({ "items": ended, "asked": all, "succeeded": good, "not_started": left });
     show.result(&value, || {
         let bad = ended.iter().filter(|ended| !is_good(ended)).map(|ended| {
             let (view, device) = (&ended.live.view, &ended.device);
             let why = view.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.failure));
             format!("{device}: {} {}{why}", view.run, print::status(view.status))
         });
-        bad.chain([format!("{good} of {all} succeeded")]).collect::<Vec<_>>().join("\n")
+        let unbegun = left.iter().map(|device| format!("{device}: not started"));
+        bad.chain(unbegun).chain([format!("{good} of {all} succeeded")]).collect::<Vec<_>>().join("\n")
     });
     if let Some(exit) = interrupted {
         print::write_err(

@@ -5,7 +5,7 @@
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API; `triggers`: what starts runs by itself, and dead letters
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
 //! * `devices`: what the registry says of devices
-//! * `ask`: `ps show cancel pause retry`; `logs`; `explain`; `codes`: what codes and reasons mean
+//! * `ask`: `ps show cancel pause retry`; `top`: the same, live; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -25,6 +25,7 @@ mod explain;
 mod fastdfs;
 mod follow;
 mod gc;
+mod hold;
 mod listen;
 mod logs;
 mod pin;
@@ -35,6 +36,7 @@ mod run;
 mod serve;
 mod signals;
 mod token;
+mod top;
 mod triggers;
 
 use crate::app::exit::{Exit, Stop};
@@ -67,11 +69,15 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Command::Run(args) => run::run(args, show).await,
         Command::Resume(args) => run::resume(args, show).await,
         Command::Ps(args) => ask::ps(args, show).await,
+        Command::Top(args) => top::top(args, show).await,
         Command::Show(args) => ask::show(args, show).await,
         Command::Explain(args) => explain::explain(args, show).await,
         Command::Cancel(args) => ask::cancel(args, show).await,
         Command::Pause(args) => ask::pause(args, show).await,
         Command::Retry(args) => ask::retry(args, show).await,
+        Command::Hold(args) => hold::hold(args, show).await,
+        Command::Release(args) => hold::release(args, show).await,
+        Command::Holds(args) => hold::holds(args, show).await,
         Command::Logs(args) => logs::logs(args, show).await,
         Command::Serve(args) => serve::serve(args, show).await,
         Command::Reload(args) => serve::reload(args, show).await,

@@ -21,7 +21,8 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     if args.detach {
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
         let folder = std::env::current_dir().ok();
-        let start = Start { workflow: args.workflow, inputs, codec: args.codec, vars, folder, ..Start::default() };
+        let (workflow, codec, priority) = (args.workflow, args.codec, args.priority);
+        let start = Start { workflow, inputs, codec, vars, priority, folder, ..Start::default() };
         return super::serve::detach(&settings, start, show).await;
     }
     let signals = Signals::take()?;
@@ -30,6 +31,7 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
         inputs: once(args.input, "input")?,
         codec: args.codec,
         vars: once(args.vars, "variable")?,
+        priority: args.priority,
         local: Local::Here,
         ..Launch::default()
     };
@@ -180,9 +182,11 @@ pub(super) fn once(
 
 fn engine(error: &EngineError) -> Stop {
     match error {
-        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. } | EngineError::Taken(_) => {
-            Stop::usage("PH8004", chain(error))
-        }
+        EngineError::Unknown(_)
+        | EngineError::Lost { .. }
+        | EngineError::Refused { .. }
+        | EngineError::Taken(_)
+        | EngineError::GroupFull { .. } => Stop::usage("PH8004", chain(error)),
         EngineError::Unreadable { .. } => Stop::unavailable("PH8005", chain(error)),
         EngineError::Store(_) | EngineError::Stopped(_) => Stop::unavailable("PH7002", chain(error)),
     }

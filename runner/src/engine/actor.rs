@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::command::{Command, Finish, Reply, Signal, Wish};
+use super::gate::{Gate, Ticket};
 use super::handle::{Counted, EngineError, NewRun, Parts, not_live};
 use super::lane::{Lane, Pending};
 use super::load::{CLAIM, Loaded, Loader};
@@ -50,6 +51,7 @@ pub(super) struct Actor {
     inbox: UnboundedReceiver<Signal>,
     pub(super) signals: UnboundedSender<Signal>,
     pub(super) lanes: HashMap<RunId, Lane>,
+    pub(super) gate: Gate,
     /// New runs that are being claimed.
     starting: HashMap<RunId, (Box<NewRun>, Reply<()>)>,
     /// Runs that are being read, with what is wished of them.
@@ -77,6 +79,7 @@ impl Actor {
             inbox,
             signals,
             lanes: HashMap::new(),
+            gate: Gate::default(),
             starting: HashMap::new(),
             loading: HashMap::new(),
             due: BTreeSet::new(),
@@ -102,6 +105,7 @@ impl Actor {
         };
         let stopped = || EngineError::Stopped(why.clone());
         for (_, mut lane) in self.lanes.drain() {
+            lane.first.take().into_iter().for_each(|(_, reply)| drop(reply.send(Err(stopped()))));
             lane.pending.drain(..).for_each(|pending| pending.refuse(stopped));
         }
         for reply in self.loading.drain().flat_map(|(_, wishes)| wishes).map(|(_, reply)| reply) {
@@ -115,6 +119,7 @@ impl Actor {
 
     async fn next(&mut self) -> Event {
         let pause = self.due.first().map(|(at, ..)| self.clock.until(*at));
+        let pause = pause.into_iter().chain(self.gate.due_in()).min();
         let time = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -143,6 +148,7 @@ impl Actor {
             Event::Abandoned => return Some(End::Abandoned),
         }
         self.time();
+        self.admit();
         let parked = !self.shutdown.is_empty() && self.lanes.values().all(Lane::is_parked) && self.starting.is_empty();
         parked.then_some(End::Parked)
     }
@@ -161,6 +167,11 @@ impl Actor {
             },
             Command::Compile { digest, source, reply } => drop(reply.send(Ok(self.compile(&digest, &source).ok()))),
             Command::Census { reply } => drop(reply.send(Ok(self.census()))),
+            Command::Hold { holds, reply } => self.hold(holds, reply),
+            Command::TakingUp { begun, reply } => {
+                self.gate.waits = begun;
+                drop(reply.send(Ok(())));
+            }
             Command::Shutdown { reply } => {
                 self.shutdown.push(reply);
                 let runs: Vec<RunId> = self.lanes.keys().cloned().collect();
@@ -228,17 +239,14 @@ impl Actor {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let (created, first) = Run::create(new.workflow, new.created, self.clock.now());
-        let mut lane = Lane::new(created.on(self.parts.durability), token, 0, None);
-        let decided = lane.course.run.decide(RunEvent::Begin, self.moment());
+        let mut lane = Lane::new(created.on(self.parts.durability).gated(), token, 0, None);
+        lane.first = Some((first, reply));
+        lane.ticket = Ticket::of(&lane.course.run, true);
+        self.gate.enter(run, &mut lane);
         self.lanes.insert(run.clone(), lane);
-        match decided {
-            Ok(mut decision) => {
-                decision.facts.insert(0, first);
-                self.carry_out(run, decision, Some(reply));
-            }
-            Err(refused) => self.refused(run, refused, Some(reply)),
-        }
-        if !self.shutdown.is_empty() {
+        self.admit();
+        self.introduce(run);
+        if self.shutdown_asked() {
             self.act(run, RunEvent::Park, None);
         }
     }
@@ -303,7 +311,10 @@ impl Actor {
         if records.last().is_some_and(|last| last.at > self.clock.now()) {
             tracing::warn!(%run, "the clock lies before the last record of the run: its timers are moved");
         }
-        let lane = Lane::new(adopted.on(self.parts.durability), loaded.token, records.len() as u64, loaded.checkpoint);
+        let run_again = adopted.on(self.parts.durability).gated();
+        let mut lane = Lane::new(run_again, loaded.token, records.len() as u64, loaded.checkpoint);
+        lane.ticket = Ticket::of(&lane.course.run, false);
+        self.gate.enter(run, &mut lane);
         self.lanes.insert(run.clone(), lane);
         Ok(())
     }
@@ -342,6 +353,10 @@ impl Actor {
                 }
             }
         }
+    }
+
+    pub(super) fn shutdown_asked(&self) -> bool {
+        !self.shutdown.is_empty()
     }
 
     pub(super) fn moment(&self) -> Moment {

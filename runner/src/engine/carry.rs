@@ -2,9 +2,10 @@
 
 use super::actor::{Actor, Due};
 use super::command::{Finish, Reply, Signal};
+use super::gate::matters;
 use super::handle::EngineError;
 use super::hold::Hold;
-use super::lane::{LiveJob, Pending};
+use super::lane::{Lane, LiveJob, Pending};
 use super::notes::{NoteSender, Notes};
 use super::performer::{Control, Job, JobEnd};
 use crate::failpoint::Point;
@@ -36,11 +37,17 @@ impl Actor {
     pub(super) fn refused(&mut self, run: &RunId, refused: Refused, reply: Option<Reply<()>>) {
         if let Refused::Bug(illegal) = &refused {
             tracing::error!(%run, %illegal, "a bug: the run is left alone until the next start");
-            self.lanes.remove(run);
+            drop(self.let_go(run));
         }
         if let Some(reply) = reply {
             drop(reply.send(Err(EngineError::Refused { run: run.clone(), source: refused })));
         }
+    }
+
+    pub(super) fn let_go(&mut self, run: &RunId) -> Option<Lane> {
+        let lane = self.lanes.remove(run)?;
+        self.gate.leave(run, &lane);
+        Some(lane)
     }
 
     pub(super) fn carry_out(&mut self, run: &RunId, decision: Decision, reply: Option<Reply<()>>) {
@@ -57,7 +64,16 @@ impl Actor {
                 self.due.insert((self.clock.now().after(GRACE), run.clone(), Due::Grace(ticket)));
             }
         }
-        if decision.facts.is_empty() {
+        let (mut facts, mut replies) = (decision.facts, Vec::new());
+        if let Some((first, starter)) = lane.first.take() {
+            facts.insert(0, first);
+            replies.push(starter);
+        }
+        let barred = lane.course.run.state().bar.is_some();
+        if facts.iter().any(|record| matters(&record.fact, barred)) {
+            self.gate.mark(run);
+        }
+        if facts.is_empty() {
             match (reply, lane.pending.back_mut()) {
                 (Some(reply), Some(pending)) => pending.replies.push(reply),
                 (Some(reply), None) => drop(reply.send(Ok(()))),
@@ -66,8 +82,9 @@ impl Actor {
             return;
         }
         let orders = decision.effects.into_iter().map(|order| (order, None)).collect();
-        lane.pending.push_back(Pending { orders, replies: reply.into_iter().collect(), ..Pending::default() });
-        let append = lane.course.append(&decision.facts);
+        replies.extend(reply);
+        lane.pending.push_back(Pending { orders, replies, ..Pending::default() });
+        let append = lane.course.append(&facts);
         let (signals, run) = (self.signals.clone(), run.clone());
         self.outstanding += 1;
         self.writer.append(append, move |committed| drop(signals.send(Signal::Committed { run, committed })));
@@ -103,7 +120,7 @@ impl Actor {
             Ok(_) => Ok(true),
             Err(WriteError::Refused(refused)) => {
                 tracing::error!(%run, %refused, "the run is let go");
-                if let Some(mut lane) = self.lanes.remove(run) {
+                if let Some(mut lane) = self.let_go(run) {
                     let why = refused.to_string();
                     lane.pending.drain(..).for_each(|pending| {
                         pending.refuse(|| EngineError::Unreadable { run: run.clone(), why: why.clone() });
@@ -121,7 +138,7 @@ impl Actor {
         lane.publish(self.clock.now());
         if lane.pending.is_empty() && lane.course.run.state().is_finished() {
             Point::RunFinished.pass();
-            let lane = self.lanes.remove(run);
+            let lane = self.let_go(run);
             if let (Some(lane), Some(ended)) = (lane, &self.parts.ended) {
                 // Who wanted to know may be gone.
                 drop(ended.send(lane.view(self.clock.now())));

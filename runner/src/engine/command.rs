@@ -4,6 +4,7 @@ use super::handle::{Counted, EngineError, LiveView, NewRun};
 use super::load::Loaded;
 use super::performer::JobEnd;
 use crate::store::{Committed, Token};
+use packhorse_core::admission::Hold;
 use packhorse_core::run::{RunEvent, RunId};
 use packhorse_core::workflow::Workflow;
 use std::sync::Arc;
@@ -43,6 +44,16 @@ pub(super) enum Command {
     /// How many runs there are in memory, of each kind.
     Census {
         reply: Reply<Vec<Counted>>,
+    },
+    /// These holds count from now on.
+    Hold {
+        holds: Vec<Hold>,
+        reply: Reply<()>,
+    },
+    /// Runs are taken up until it is said that all have been: admission waits.
+    TakingUp {
+        begun: bool,
+        reply: Reply<()>,
     },
     Shutdown {
         reply: Reply<()>,

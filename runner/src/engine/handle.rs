@@ -7,6 +7,7 @@ use super::load::{blocking, read};
 use super::performer::{Performer, Progress};
 use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
+use packhorse_core::admission::Hold;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::{Created, Durability, Reason, Record, Refused, RunEvent, RunId, RunStatus, RunView};
 use packhorse_core::workflow::Workflow;
@@ -125,6 +126,14 @@ pub enum EngineError {
         /// Why.
         why: String,
     },
+    /// A new run's concurrency group is full, and the run does not wait.
+    #[error("the concurrency group {group} is full: {by} is in it, and `on_conflict: reject` refuses this run")]
+    GroupFull {
+        /// The group.
+        group: String,
+        /// One of those in it.
+        by: RunId,
+    },
     /// The journal.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -198,8 +207,20 @@ impl EngineHandle {
         Ok(run)
     }
 
+    /// These holds count from now on, and no others.
+    pub async fn hold(&self, holds: Vec<Hold>) -> Result<(), EngineError> {
+        self.ask(|reply| Command::Hold { holds, reply }).await
+    }
+
     /// Takes up every unfinished run of the journal; returns their ids, and what kept others from being taken up.
     pub async fn recover_all(&self) -> Result<(Vec<RunId>, Vec<EngineError>), EngineError> {
+        self.ask(|reply| Command::TakingUp { begun: true, reply }).await?;
+        let taken = self.take_all_up().await;
+        self.ask(|reply| Command::TakingUp { begun: false, reply }).await?;
+        taken
+    }
+
+    async fn take_all_up(&self) -> Result<(Vec<RunId>, Vec<EngineError>), EngineError> {
         let (mut taken, mut failed) = (Vec::new(), Vec::new());
         let mut cursor = None;
         loop {

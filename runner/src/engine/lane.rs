@@ -2,12 +2,14 @@
 
 use super::command::Reply;
 use super::course::Course;
+use super::gate::Ticket;
 use super::handle::{EngineError, LiveView};
 use super::notes::Mailbox;
 use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
 use crate::store::{StoredCheckpoint, Token};
-use packhorse_core::run::{Created, EffectId, Order, Run, Stop, WallTime};
+use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
+use packhorse_core::transfer::WaitReason;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -19,6 +21,10 @@ pub(super) struct Lane {
     pub(super) context: Arc<RunContext>,
     /// Handed to the writer and not durable, oldest first.
     pub(super) pending: VecDeque<Pending>,
+    /// Of a new run: its first fact and who started it, until both go to the journal.
+    pub(super) first: Option<(Record, Reply<()>)>,
+    /// For admission.
+    pub(super) ticket: Ticket,
     pub(super) job: Option<LiveJob>,
     pub(super) wake_at: Option<WallTime>,
     watchers: Option<watch::Sender<LiveView>>,
@@ -59,6 +65,8 @@ impl Lane {
             course: Course::new(run, token, appended, checkpoint),
             context,
             pending: VecDeque::new(),
+            first: None,
+            ticket: Ticket::default(),
             job: None,
             wake_at: None,
             watchers: None,
@@ -89,6 +97,12 @@ impl Lane {
     pub(super) fn tell(&mut self, progress: Option<Progress>, transfer: Option<Box<TransferView>>) {
         self.progress = progress.or_else(|| self.progress.take());
         self.transfer = transfer.or_else(|| self.transfer.take());
+    }
+
+    /// What its transfer under way waits for.
+    pub(super) fn waits_as(&self) -> Option<WaitReason> {
+        let waits = self.transfer.as_ref().filter(|view| view.live)?.waits.as_ref();
+        waits.map(|waits| waits.reason)
     }
 
     /// Of a job that is over, what was known of its transfer stays.
@@ -142,6 +156,7 @@ impl Lane {
     /// Whether all of it is in the journal and nothing is under way.
     pub(super) fn is_parked(&self) -> bool {
         self.pending.is_empty()
+            && self.first.is_none()
             && self.job.is_none()
             && (self.course.run.is_parked() || self.course.run.state().is_finished())
     }
@@ -169,6 +184,7 @@ fn context(created: &Created) -> RunContext {
         codec: created.codec.clone(),
         vars: created.vars.clone(),
         plugins: created.plugins.clone(),
+        priority: created.terms.priority.level(),
         device: created.device.get("id").and_then(|id| id.as_str()).map(str::to_owned),
         message: created.message.clone(),
     }

@@ -8,6 +8,7 @@
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
 //!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
+//! * `gate`: admission: which runs may go on.
 //! * `clock`: time that never goes back.
 //! * `world`: the real performer.
 
@@ -16,6 +17,7 @@ mod carry;
 mod clock;
 mod command;
 mod course;
+mod gate;
 mod handle;
 mod hold;
 mod lane;

@@ -52,6 +52,8 @@ pub struct RunContext {
     pub vars: BTreeMap<String, String>,
     /// Step plugins with the digests of their bytes.
     pub plugins: BTreeMap<String, String>,
+    /// From 1 (critical) to 5.
+    pub priority: u8,
     /// Its device, where its workflow has an input of that name.
     pub device: Option<String>,
     /// The message that started it, for its codec.

@@ -143,6 +143,7 @@ fn new_run(source: &str) -> NewRun {
         vars: BTreeMap::new(),
         codec: None,
         plugins: BTreeMap::new(),
+        terms: packhorse_core::admission::Terms::default(),
     };
     NewRun { workflow, source, created }
 }

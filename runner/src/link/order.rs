@@ -11,7 +11,7 @@ use super::pull::Landing;
 use super::settle::payload;
 use super::source::Source;
 use super::talk::{End, Talk};
-use super::turns::session_epoch;
+use super::turns::{Turn, session_epoch};
 use super::{Control, Link};
 use crate::bus::{BusError, Message, Subscription};
 use crate::failpoint::Point;
@@ -33,6 +33,8 @@ use tokio::sync::{mpsc, watch};
 pub struct Order {
     /// The run, for logs and for [`Link::release`].
     pub run: String,
+    /// From 1 (critical) to 5: whose turn with the device comes first.
+    pub level: u8,
     /// Names the transfer's bytes in the spool: run and step.
     pub name: String,
     /// What the workflow asked for.
@@ -182,14 +184,14 @@ impl Link {
     }
 
     /// Waits until nobody else moves a file to or from this device; nothing when told to end first.
-    async fn turn(&self, order: &mut Order) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+    async fn turn(&self, order: &mut Order) -> Option<Turn> {
         let device = order.request.device.clone();
         if let Some(turn) = self.turns.try_take(&device) {
             return Some(turn);
         }
         drop(order.notes.try_send(LinkNote::Queued));
         tokio::select! {
-            turn = self.turns.take(&device) => Some(turn),
+            turn = self.turns.take(&device, order.level) => Some(turn),
             _ = order.control.wait_for(|control| *control != Control::Go) => None,
         }
     }

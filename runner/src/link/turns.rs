@@ -1,14 +1,14 @@
-//! One transfer a device at a time: whoever comes later waits, in order of arrival. And each has a later epoch than every one before.
+//! One transfer a device at a time: whoever comes later waits, the more urgent first, else in order of arrival. And each has a later epoch than every one before.
 
 use crate::store::{KeyValue, wall};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
 use serde_json::Value;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::sync::oneshot;
 
 /// Keys of epochs begin with a byte that no workflow's key can begin with.
 const KEY: &str = "\u{1}epoch:";
@@ -31,30 +31,74 @@ pub async fn session_epoch(epochs: &dyn KeyValue, device: &str, wished: u32) -> 
     Ok(epoch)
 }
 
-/// The devices that are busy.
+/// The devices that are busy, with who waits for them.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<String, Weak<Turn<()>>>>);
+pub(super) struct Turns(Arc<Mutex<HashMap<String, Line>>>);
+
+/// Who waits for a device: by level, 1 first, then in order of arrival.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: BTreeMap<(u8, u64), oneshot::Sender<Turn>>,
+    arrived: u64,
+}
+
+/// A device's turn; dropped, it goes to the next.
+#[derive(Debug)]
+pub(super) struct Turn {
+    device: String,
+    turns: Arc<Mutex<HashMap<String, Line>>>,
+}
 
 impl Turns {
     /// The device's turn, if nobody has it.
-    pub(super) fn try_take(&self, device: &str) -> Option<OwnedMutexGuard<()>> {
-        self.turn(device).try_lock_owned().ok()
-    }
-
-    /// Waits for the device's turn.
-    pub(super) async fn take(&self, device: &str) -> OwnedMutexGuard<()> {
-        self.turn(device).lock_owned().await
-    }
-
-    fn turn(&self, device: &str) -> Arc<Turn<()>> {
+    pub(super) fn try_take(&self, device: &str) -> Option<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = turns.get(device).and_then(Weak::upgrade) {
-            return turn;
+        if turns.contains_key(device) {
+            return None;
         }
-        let turn = Arc::new(Turn::new(()));
-        turns.insert(device.to_owned(), Arc::downgrade(&turn));
-        turn
+        turns.insert(device.to_owned(), Line::default());
+        drop(turns);
+        Some(Turn { device: device.to_owned(), turns: Arc::clone(&self.0) })
+    }
+
+    /// Waits for the device's turn; the more urgent come first.
+    pub(super) async fn take(&self, device: &str, level: u8) -> Turn {
+        loop {
+            if let Some(turn) = self.try_take(device) {
+                return turn;
+            }
+            let (sender, receiver) = oneshot::channel();
+            {
+                let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                // Free since it was looked at: once more.
+                let Some(line) = turns.get_mut(device) else { continue };
+                line.arrived += 1;
+                line.waiting.insert((level, line.arrived), sender);
+            }
+            if let Ok(turn) = receiver.await {
+                return turn;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // It came back to whoever gave it on, who holds the lock.
+        if self.device.is_empty() {
+            return;
+        }
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(line) = turns.get_mut(&self.device) else { return };
+        while let Some((_, next)) = line.waiting.pop_first() {
+            let turn = Self { device: std::mem::take(&mut self.device), turns: Arc::clone(&self.turns) };
+            match next.send(turn) {
+                Ok(()) => return,
+                // Who waited has gone: the next.
+                Err(mut turn) => self.device = std::mem::take(&mut turn.device),
+            }
+        }
+        turns.remove(&self.device);
     }
 }
 
@@ -77,10 +121,39 @@ mod tests {
     #[tokio::test]
     async fn devices_do_not_wait_for_each_other() {
         let turns = Turns::default();
-        let first = turns.take("a").await;
+        let first = turns.take("a", 3).await;
         assert!(turns.try_take("a").is_none());
         assert!(turns.try_take("b").is_some());
         drop(first);
+        assert!(turns.try_take("a").is_some());
+    }
+
+    #[tokio::test]
+    async fn the_more_urgent_come_first_and_who_has_gone_is_passed_over() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.take("a", 3).await;
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let mut waiting = Vec::new();
+        for (name, level) in [("normal", 3), ("gone", 1), ("critical", 1), ("later", 3)] {
+            let (turns, told) = (Arc::clone(&turns), told.clone());
+            waiting.push(tokio::spawn(async move {
+                let turn = turns.take("a", level).await;
+                drop(told.send(name));
+                drop(turn);
+            }));
+            tokio::task::yield_now().await;
+        }
+        waiting[1].abort();
+        tokio::task::yield_now().await;
+        drop(first);
+        let mut came = Vec::new();
+        while came.len() < 3 {
+            came.extend(order.recv().await);
+        }
+        assert_eq!(came, ["critical", "normal", "later"]);
+        for task in waiting {
+            drop(task.await);
+        }
         assert!(turns.try_take("a").is_some());
     }
 }

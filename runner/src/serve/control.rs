@@ -1,5 +1,6 @@
 //! The control socket: one JSON line a question, one JSON line an answer, on a socket that only its owner can open.
 
+use packhorse_core::admission::Priority;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::run::FirstMessage;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,26 @@ pub enum Question {
         #[serde(default)]
         id: u64,
     },
+    /// Holds runs.
+    Hold {
+        /// Which.
+        selector: String,
+        /// For people.
+        #[serde(default)]
+        reason: Option<String>,
+        /// Who asks, for the log.
+        by: String,
+    },
+    /// Ends holds.
+    Release {
+        /// An id or a selector; all where absent.
+        #[serde(default)]
+        which: Option<String>,
+        /// Who asks, for the log.
+        by: String,
+    },
+    /// Lists holds.
+    Holds,
 }
 
 /// What can be wished of dead letters.
@@ -126,6 +147,9 @@ pub struct Start {
     /// Variables for the codec.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// Another priority than the workflow says.
+    #[serde(default)]
+    pub priority: Option<Priority>,
     /// From where relative files count; without it, none may be named.
     #[serde(default)]
     pub folder: Option<PathBuf>,

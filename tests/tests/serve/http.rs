@@ -226,7 +226,10 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 24] = [
+const NEEDS: [(&str, &str); 27] = [
+    ("get /v1/holds", "runs:read"),
+    ("post /v1/holds", "runs:control"),
+    ("delete /v1/holds/{id}", "runs:control"),
     ("post /v1/runs", "runs:start"),
     ("get /v1/runs", "runs:read"),
     ("get /v1/runs/{run}", "runs:read"),

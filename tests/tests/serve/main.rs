@@ -3,10 +3,12 @@
 //! * `daemon`: a daemon with folders of its own, and how it is asked
 //! * `edits`: files that are saved, broken and swapped while runs are under way
 //! * `deaths`: `kill -9` with runs of every kind
+//! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `devices`: the registry of devices
 //! * `http`: the control API; `client`: how it is asked
 //! * `triggers`: messages, times, files and requests that start runs
 
+mod admission;
 mod client;
 mod daemon;
 mod deaths;

@@ -168,6 +168,7 @@ impl World {
                 vars: Default::default(),
                 codec: Some(setting.pin(scenario.devices[plan.device].acme)),
                 plugins: Default::default(),
+                terms: Default::default(),
             };
             self.out.oracle.add(created, plan.device);
             self.out.ground.at(plan.at, Happening::Begin(index));

@@ -1,7 +1,7 @@
 //! Folds facts into state: the one function that changes it, and that judges which fact may follow which.
 
 use super::fact::{
-    AttemptResult, Cleanup, Fact, FinalStatus, PauseReason, Record, Reopened, SkipReason, SkippedStep, Spent,
+    AttemptResult, Bar, Cleanup, Fact, FinalStatus, PauseReason, Record, Reopened, SkipReason, SkippedStep, Spent,
     StopCause, Wait, Work,
 };
 use super::state::{Attempt, Cancel, Clock, Cost, Pause, RunState, Stage, StepPhase, StepState, Verdict};
@@ -47,6 +47,8 @@ impl RunState {
             limit: None,
             limit_reached: false,
             pause: None,
+            bar: None,
+            seated: false,
             cancel: None,
             steps: BTreeMap::new(),
             current: None,
@@ -135,15 +137,26 @@ impl RunState {
                 expect(self.pause.take().is_some(), || "the run is not paused".to_owned())?;
                 self.reopen(reopened, at)
             }
+            Fact::Withheld { why } => self.withheld(*why),
+            Fact::Admitted => {
+                expect(matches!(self.stage, Stage::Queued | Stage::Main), || "the main steps are over".to_owned())?;
+                self.bar = None;
+                self.seated = true;
+                Ok(())
+            }
+            Fact::Superseded { by } => {
+                self.leave(Cancel { reason: None, superseded_by: Some(by.clone()) });
+                Ok(())
+            }
             Fact::CancelAsked { reason } => {
-                self.cancel = Some(Cancel { reason: reason.clone() });
-                self.pause = None;
+                self.leave(Cancel { reason: reason.clone(), superseded_by: None });
                 Ok(())
             }
             Fact::LimitReached => {
                 expect(!self.limit_reached, || "the limit was reached before".to_owned())?;
                 self.limit_reached = true;
                 self.pause = None;
+                self.bar = None;
                 Ok(())
             }
             Fact::Recovered { behind } => {
@@ -161,6 +174,7 @@ impl RunState {
                 expect(self.current.is_none(), || "a step is at work".to_owned())?;
                 self.stage = Stage::Decided;
                 self.pause = None;
+                self.bar = None;
                 self.verdict = Some(Verdict { status: *status, error: error.clone(), outputs: outputs.clone() });
                 Ok(())
             }
@@ -169,6 +183,7 @@ impl RunState {
                 expect(self.verdict.is_some(), || "there is no verdict".to_owned())?;
                 expect(self.current.is_none(), || "a step is at work".to_owned())?;
                 self.stage = Stage::Finished { at };
+                self.seated = false;
                 Ok(())
             }
         }
@@ -178,6 +193,7 @@ impl RunState {
         expect(self.stage == Stage::Queued, || "the run was started before".to_owned())?;
         self.stage = Stage::Main;
         self.limit = Some(limit);
+        self.seated = true;
         Ok(())
     }
 
@@ -337,6 +353,22 @@ impl RunState {
         Ok(())
     }
 
+    /// A hold takes no seat away: its runs are still begun.
+    fn withheld(&mut self, why: Bar) -> Judged {
+        expect(matches!(self.stage, Stage::Queued | Stage::Main), || "the main steps are over".to_owned())?;
+        expect(self.cancel.is_none() && !self.limit_reached, || "the run is being ended".to_owned())?;
+        self.bar = Some(why);
+        self.seated &= why == Bar::Held;
+        Ok(())
+    }
+
+    /// It is to end: nothing is waited for any more.
+    fn leave(&mut self, cancel: Cancel) {
+        self.cancel = Some(cancel);
+        self.pause = None;
+        self.bar = None;
+    }
+
     fn paused(&mut self, why: PauseReason, step: Option<&str>) -> Judged {
         expect(self.pause.is_none(), || "the run is paused".to_owned())?;
         if let Some(step) = step {
@@ -425,7 +457,9 @@ impl RunState {
 
     /// Time-outs of attempts run only while somebody works on the attempt and its device can be reached.
     fn turn_clocks(&mut self, record: &Record) {
-        let hold = self.pause.is_some() || self.current_step().is_some_and(|(_, step)| step.stands_still());
+        let hold = self.pause.is_some()
+            || self.bar.is_some()
+            || self.current_step().is_some_and(|(_, step)| step.stands_still());
         if hold == self.held && !matches!(record.fact, Fact::AttemptStarted { .. } | Fact::RoundBegan { .. }) {
             return;
         }

@@ -1,11 +1,16 @@
 //! Codes of failures that the run machine itself gives to steps and runs.
 
 use super::fact::StopCause;
+use super::state::Cancel;
 use crate::failure::{Class, Failure};
 
 /// Codes, with what they mean.
 pub static CODES: &[(&str, &str)] = &[
     (CANCELLED, "the run was cancelled while the step was at work or waited"),
+    (
+        SUPERSEDED,
+        "a newer image for the same device and slot has come, and this run had not begun to send or was parked",
+    ),
     (RUN_TIMEOUT, "the run, or its clean-up, took longer than it may"),
     (DEADLINE, "the step, or a block around it, took longer than its deadline, with all attempts"),
     (TIMEOUT, "one attempt of the step, or of a block around it, took longer than its timeout"),
@@ -15,6 +20,7 @@ pub static CODES: &[(&str, &str)] = &[
 ];
 
 pub(super) const CANCELLED: &str = "PH4001";
+pub(super) const SUPERSEDED: &str = "PH4007";
 pub(super) const RUN_TIMEOUT: &str = "PH4002";
 pub(super) const DEADLINE: &str = "PH4003";
 pub(super) const TIMEOUT: &str = "PH4004";
@@ -23,12 +29,22 @@ pub(super) const UNASKED: &str = "PH4005";
 pub(super) const MAYBE_DONE: &str = "PH7014";
 pub(super) const UNSYNCED: &str = "PH7015";
 
+/// Whether a step with this failure was ended with its run.
+pub(super) fn ends_at_will(code: &str) -> bool {
+    code == CANCELLED || code == SUPERSEDED
+}
+
 /// What a step that was stopped has failed with.
-pub(super) fn stopped(cause: &StopCause, reason: Option<&str>) -> Failure {
+pub(super) fn stopped(cause: &StopCause, cancel: Option<&Cancel>) -> Failure {
     match cause {
-        StopCause::Cancel => match reason {
-            Some(reason) => Failure::new(CANCELLED, Class::Permanent, format!("cancelled: {reason}")),
-            None => Failure::new(CANCELLED, Class::Permanent, "cancelled"),
+        StopCause::Cancel => match cancel {
+            Some(Cancel { superseded_by: Some(by), .. }) => {
+                Failure::new(SUPERSEDED, Class::Permanent, format!("superseded by {by}, which brings a newer image"))
+            }
+            Some(Cancel { reason: Some(reason), .. }) => {
+                Failure::new(CANCELLED, Class::Permanent, format!("cancelled: {reason}"))
+            }
+            Some(_) | None => Failure::new(CANCELLED, Class::Permanent, "cancelled"),
         },
         StopCause::Limit => Failure::new(RUN_TIMEOUT, Class::Permanent, "the time of the run is over")
             .hint("raise `timeout` of the workflow, or see what its steps waited for"),

@@ -22,6 +22,12 @@ pub struct Run {
     parking: bool,
     /// The effect under way was asked to stop at a good point.
     park_asked: bool,
+    /// Nothing begins that admission was not asked about; without it, whoever decides admits everything.
+    pub(super) gated: bool,
+    /// Admission is to be asked.
+    pub(super) closed: bool,
+    /// What is in its way, where it was withheld.
+    pub(super) behind: Option<String>,
     /// What the journal promises.
     pub(super) store: Durability,
 }
@@ -31,7 +37,19 @@ impl Run {
     pub fn create(workflow: Arc<Workflow>, created: Created, now: WallTime) -> (Self, Record) {
         let record = Record::new(now, Fact::Created(Box::new(created)));
         let state = RunState::first(&record).expect("the fact is a creation");
-        (Self { workflow, state, parking: false, park_asked: false, store: Durability::Synced }, record)
+        (
+            Self {
+                workflow,
+                state,
+                parking: false,
+                park_asked: false,
+                gated: false,
+                closed: false,
+                behind: None,
+                store: Durability::Synced,
+            },
+            record,
+        )
     }
 
     /// A run as its journal tells it; decide [`RunEvent::Recovered`] next.
@@ -41,6 +59,9 @@ impl Run {
             state: RunState::fold(records)?,
             parking: false,
             park_asked: false,
+            gated: false,
+            closed: false,
+            behind: None,
             store: Durability::Synced,
         })
     }
@@ -50,6 +71,24 @@ impl Run {
     pub fn on(mut self, store: Durability) -> Self {
         self.store = store;
         self
+    }
+
+    /// The same where nothing begins before [`RunEvent::Begin`]: at the start, and after it was recovered, resumed or retried.
+    #[must_use]
+    pub fn gated(mut self) -> Self {
+        self.gated = true;
+        self.closed = true;
+        self
+    }
+
+    /// Whether admission is to be asked before it goes on.
+    pub const fn asks(&self) -> bool {
+        self.closed
+    }
+
+    /// What is in its way, where it was withheld.
+    pub fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
     }
 
     /// Its state.
@@ -64,7 +103,11 @@ impl Run {
 
     /// As people see it.
     pub fn view(&self, now: WallTime) -> RunView {
-        self.state.view(Some(&self.workflow), now)
+        let mut view = self.state.view(Some(&self.workflow), now);
+        if let (Some(unfinished), Some(_)) = (&mut view.unfinished, self.state.bar) {
+            unfinished.behind.clone_from(&self.behind);
+        }
+        view
     }
 
     /// Decides what follows from an event. The facts are applied when this returns.
@@ -92,10 +135,9 @@ impl Run {
     fn happen(&mut self, event: RunEvent, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
         let status = self.state.status();
         match event {
-            RunEvent::Begin => match self.state.stage {
-                Stage::Queued => self.emit(self.start(moment), moment, decision),
-                Stage::Main | Stage::Decided | Stage::Cleanup(_) | Stage::Finished { .. } => Ok(()),
-            },
+            RunEvent::Begin => self.admitted(moment, decision),
+            RunEvent::Withhold { why, behind } => self.withhold(why, behind, moment, decision),
+            RunEvent::Supersede { by } => self.supersede(by, status, moment, decision),
             RunEvent::Recovered => self.recovered(moment, decision),
             RunEvent::EffectEnded { id, end, traffic, carried } => {
                 self.effect_ended(&id, end, Spent { traffic, carried }, moment, decision)
@@ -122,6 +164,7 @@ impl Run {
             RunEvent::Pause => self.pause(status, moment, decision),
             RunEvent::Resume => match &self.state.pause {
                 Some(pause) => {
+                    self.closed = self.gated;
                     let reopened = reopen::after_pause(&self.workflow, &self.state, pause);
                     self.emit(Fact::Resumed { reopened }, moment, decision)
                 }
@@ -145,6 +188,7 @@ impl Run {
     fn recovered(&mut self, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
         self.parking = false;
         self.park_asked = false;
+        self.closed = self.gated;
         if self.state.is_finished() {
             return Ok(());
         }
@@ -181,7 +225,7 @@ impl Run {
             },
             EffectEnd::Outcome(Err(failure)) => Err(failure),
             EffectEnd::Parked | EffectEnd::Cancelled => match &attempt.stop {
-                Some(cause) => Err(codes::stopped(cause, self.state.cancel_reason())),
+                Some(cause) => Err(codes::stopped(cause, self.state.cancel.as_ref())),
                 None if asked_to_park => {
                     return self.emit(Fact::AttemptParked { step, spent }, moment, decision);
                 }
@@ -210,7 +254,7 @@ impl Run {
         Ok(())
     }
 
-    fn ask_to_park(&mut self, decision: &mut Decision) {
+    pub(super) fn ask_to_park(&mut self, decision: &mut Decision) {
         if let Some((step, state, attempt)) = self.state.live_attempt()
             && attempt.stop.is_none()
         {
@@ -243,12 +287,13 @@ impl Run {
         if !matches!(status, RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut) {
             return Err(Refused::NotRetriable(status));
         }
+        self.closed = self.gated;
         let reopened = reopen::after_end(&self.workflow, &self.state);
         let limit = Timer::new(moment.now, self.workflow.timeout);
         self.emit(Fact::Retried { reopened, limit }, moment, decision)
     }
 
-    fn emit(&mut self, fact: Fact, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
+    pub(super) fn emit(&mut self, fact: Fact, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
         // A wall clock that went back must not make the journal's time go back.
         let record = Record::new(self.journal_time(&fact, moment.now), fact);
         self.state.apply(&record)?;

@@ -1,8 +1,8 @@
 //! What happens to a run, and what is decided about it.
 
-use super::fact::Record;
+use super::fact::{Bar, Record};
 use super::status::RunStatus;
-use super::words::{EffectId, WallTime};
+use super::words::{EffectId, RunId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
 use crate::grant::RefusedCall;
 
@@ -10,8 +10,20 @@ use crate::grant::RefusedCall;
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 pub enum RunEvent {
-    /// Its turn in the queue has come.
+    /// Its turn has come: it leaves the queue, or goes on after it was withheld.
     Begin,
+    /// Nothing new begins until [`RunEvent::Begin`]; a transfer under way stops at a good point.
+    Withhold {
+        /// Why.
+        why: Bar,
+        /// The run or hold that is in its way.
+        behind: Option<String>,
+    },
+    /// End: a newer image for its device and slot has come.
+    Supersede {
+        /// The run that brings it.
+        by: RunId,
+    },
     /// It was folded from the journal: no effect is under way. Also takes a parked run up again.
     Recovered,
     /// An effect came to an end. Ignored where it is not the one under way.

@@ -2,6 +2,7 @@
 
 use super::message::FirstMessage;
 use super::words::{RunId, Timer, WallTime};
+use crate::admission::Terms;
 use crate::effect::Traffic;
 use crate::failure::Failure;
 use crate::grant::RefusedCall;
@@ -10,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Latest version of the envelope and of the facts in it. A reader refuses a later one. 2 brought [`Fact::CallRefused`].
-pub const FORMAT: u16 = 2;
+/// Latest version of the envelope and of the facts in it. A reader refuses a later one. 2 brought [`Fact::CallRefused`], 3 what admission decides:
+/// [`Fact::Withheld`], [`Fact::Admitted`], [`Fact::Superseded`].
+pub const FORMAT: u16 = 3;
 
 /// A fact with the time at which it was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +44,11 @@ pub enum RecordError {
 impl Record {
     /// A fact at its time, in the earliest format that has it.
     pub const fn new(at: WallTime, fact: Fact) -> Self {
-        let v = if matches!(fact, Fact::CallRefused { .. }) { 2 } else { 1 };
+        let v = match fact {
+            Fact::Withheld { .. } | Fact::Admitted | Fact::Superseded { .. } => 3,
+            Fact::CallRefused { .. } => 2,
+            _ => 1,
+        };
         Self { v, at, fact }
     }
 
@@ -94,6 +100,9 @@ pub struct Created {
     /// Step plugins, as the workflow names them, with the SHA-256 of their bytes in lowercase hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, String>,
+    /// What it asks of admission.
+    #[serde(default, skip_serializing_if = "Terms::is_plain")]
+    pub terms: Terms,
 }
 
 /// Which codec a run speaks, to the byte.
@@ -243,6 +252,18 @@ pub enum Fact {
         /// What is tried again.
         reopened: Reopened,
     },
+    /// Nothing new begins until the engine says so; no pause of a person.
+    Withheld {
+        /// Why.
+        why: Bar,
+    },
+    /// Its turn has come, again or after it was withheld.
+    Admitted,
+    /// A newer image for its device and slot makes it pointless.
+    Superseded {
+        /// The run that brings it.
+        by: RunId,
+    },
     /// Somebody wants it to end.
     CancelAsked {
         /// In their words.
@@ -380,6 +401,20 @@ pub enum Wait {
     TrafficBudget,
 }
 
+/// Why a run may not go on for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bar {
+    /// A hold means it.
+    Held,
+    /// Its group is full.
+    ConcurrencyLimit,
+    /// A critical run has its device, or comes first.
+    BehindPriority,
+    /// A critical run has come while it was at work.
+    Overtaken,
+}
+
 /// Why a run is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -454,9 +489,9 @@ mod tests {
 
     #[test]
     fn a_format_that_comes_later_is_named() {
-        let later = REFUSED.replace("\"v\":2", "\"v\":3");
+        let later = REFUSED.replace("\"v\":2", "\"v\":4");
         let error = Record::decode(later.as_bytes()).expect_err("is refused").to_string();
-        assert!(error.contains("format 3") && error.contains("up to 2"), "{error}");
+        assert!(error.contains("format 4") && error.contains("up to 3"), "{error}");
     }
 
     #[test]
@@ -465,5 +500,20 @@ mod tests {
         let record = Record::decode(old.as_bytes()).expect("is read");
         let again = String::from_utf8(record.encode()).expect("text");
         assert!(["plugins", "trigger", "message"].iter().all(|name| !again.contains(name)), "{again}");
+    }
+
+    #[test]
+    fn what_admission_decides_is_of_the_third_format() {
+        let by: RunId = "run_01J9ZK3M5N7P9Q1R3S5T7V9W1X".parse().expect("an id");
+        let facts = [
+            (Fact::Withheld { why: Bar::BehindPriority }, r#""fact":"withheld","why":"behind_priority""#),
+            (Fact::Admitted, r#""fact":"admitted""#),
+            (Fact::Superseded { by }, r#""fact":"superseded","by":"run_01J9ZK3M5N7P9Q1R3S5T7V9W1X""#),
+        ];
+        for (fact, text) in facts {
+            let record = Record::new(WallTime(1), fact);
+            assert_eq!(String::from_utf8(record.encode()).expect("text"), format!(r#"{{"v":3,"at":1,{text}}}"#));
+            assert_eq!(Record::decode(&record.encode()).expect("is read"), record);
+        }
     }
 }

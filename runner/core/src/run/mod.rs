@@ -10,13 +10,14 @@
 //! * `fact`: the records; `message`: the message that started a run.
 //! * `state`: what they tell; `apply`: the one function that folds them.
 //! * `event`: what happens, what is decided.
-//! * `decide`: from event to facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
+//! * `decide`: from event to facts; `admit`: what admission decides, as facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
 //!   person's retry tries again.
 //! * `doubt`: whether an effect may begin where it may have begun before.
 //! * `retention`: for how long finished runs are kept.
 //! * `scope`: what expressions see.
 //! * `status`, `view`: what people see. `codes`: failures of our own.
 
+mod admit;
 mod apply;
 mod arguments;
 mod codes;
@@ -56,3 +57,6 @@ pub const BLOCK: &str = "steps";
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::created as tests_created;

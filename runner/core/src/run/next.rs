@@ -3,7 +3,7 @@
 use super::doubt::{self, Standing};
 use super::fact::{AttemptResult, Cleanup, Fact, FinalStatus, RunError, SkipReason, Spent, StopCause, Wait, Work};
 use super::lookup::{inner, uses};
-use super::state::{Attempt, Stage, StepPhase, StepState};
+use super::state::{Attempt, Cancel, Stage, StepPhase, StepState};
 use super::words::{Moment, Timer};
 use super::{Run, arguments, codes, judge, scope};
 use crate::effect::Effect;
@@ -88,7 +88,7 @@ impl Run {
             let until = rest.iter().position(asks_about_failure).unwrap_or(rest.len());
             return Walk::Do(self.skip(&rest[..until], SkipReason::EarlierFailure));
         }
-        if self.state.pause.is_some() {
+        if self.rests() {
             return Walk::Rest;
         }
         if let Some(cause) = self.overdue(around, None, moment) {
@@ -171,7 +171,7 @@ impl Run {
             }
             Work::Effect { .. } => match attempt.stop.as_ref().or(overdue.as_ref()) {
                 Some(cause) => Err(self.stopped(cause)),
-                None if self.state.pause.is_some() => return Walk::Rest,
+                None if self.rests() => return Walk::Rest,
                 None => match self.effect(&step.id) {
                     Some(_) if self.held_back(step).is_some() => {
                         Err(self.held_back(step).unwrap_or_else(codes::unasked))
@@ -199,7 +199,7 @@ impl Run {
             return Walk::Do(failed_step(step, self.stopped(&cause)));
         }
         let waits = matches!(&state.phase, StepPhase::Waiting { timer, .. } if !timer.due(moment.now));
-        if waits || self.state.pause.is_some() {
+        if waits || self.rests() {
             return Walk::Rest;
         }
         Walk::Do(self.attempt(step, state, moment))
@@ -227,7 +227,7 @@ impl Run {
     pub(super) fn device_back(&self, moment: Moment) -> Option<Fact> {
         let (id, state) = self.state.current_step()?;
         let waits = matches!(state.phase, StepPhase::Waiting { wait: Wait::DeviceOffline, .. });
-        if !waits || self.state.pause.is_some() {
+        if !waits || self.rests() {
             return None;
         }
         self.find(id).map(|step| self.attempt(step, state, moment))
@@ -244,7 +244,7 @@ impl Run {
 
     fn faulted(&self, step: &Step, state: &StepState, around: &[&Step], moment: Moment) -> Walk {
         let failure = state.error.clone().unwrap_or_else(codes::unasked);
-        if self.state.pause.is_some() {
+        if self.rests() {
             return Walk::Rest;
         }
         let overdue = self.overdue(around, None, moment).is_some();
@@ -276,7 +276,7 @@ impl Run {
         if let Some(cause) = self.stopping() {
             return Some(cause);
         }
-        if self.state.pause.is_some() {
+        if self.rests() {
             return None;
         }
         for step in around {
@@ -303,7 +303,11 @@ impl Run {
         let found = self.first_failure(&self.workflow.steps);
         let step = found.as_ref().map(|(step, _)| step.clone());
         if let Some(cause) = self.stopping() {
-            let status = if cause == StopCause::Cancel { FinalStatus::Cancelled } else { FinalStatus::TimedOut };
+            let status = match (&cause, &self.state.cancel) {
+                (StopCause::Cancel, Some(Cancel { superseded_by: Some(_), .. })) => FinalStatus::Superseded,
+                (StopCause::Cancel, _) => FinalStatus::Cancelled,
+                _ => FinalStatus::TimedOut,
+            };
             return (status, Some(RunError { failure: self.stopped(&cause), step }), Map::new());
         }
         if failed {
@@ -331,7 +335,7 @@ impl Run {
     }
 
     fn stopped(&self, cause: &StopCause) -> Failure {
-        codes::stopped(cause, self.state.cancel_reason())
+        codes::stopped(cause, self.state.cancel.as_ref())
     }
 
     fn begun(&self, step: &Step) -> Option<Result<Start, Failure>> {

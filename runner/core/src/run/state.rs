@@ -1,9 +1,9 @@
 //! The state of a run: the fold of its facts, and nothing besides.
 
 use super::fact::{
-    Cleanup, Created, FinalStatus, PauseReason, Record, RunError, SkipReason, Spent, StopCause, Wait, Work,
+    Bar, Cleanup, Created, FinalStatus, PauseReason, Record, RunError, SkipReason, Spent, StopCause, Wait, Work,
 };
-use super::words::{Timer, WallTime};
+use super::words::{RunId, Timer, WallTime};
 use crate::effect::Traffic;
 use crate::failure::Failure;
 use crate::grant::RefusedCall;
@@ -27,6 +27,10 @@ pub struct RunState {
     pub limit_reached: bool,
     /// Why it is paused.
     pub pause: Option<Pause>,
+    /// Why the engine lets nothing of it begin.
+    pub bar: Option<Bar>,
+    /// Whether it has begun in the eyes of admission: it counts in its group.
+    pub seated: bool,
     /// Somebody wants it to end.
     pub cancel: Option<Cancel>,
     /// Steps that have begun or were skipped, by id.
@@ -81,6 +85,8 @@ pub struct Pause {
 pub struct Cancel {
     /// In the asker's words.
     pub reason: Option<String>,
+    /// The run with a newer image, where it ends for that.
+    pub superseded_by: Option<RunId>,
 }
 
 /// How a run ends.

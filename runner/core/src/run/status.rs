@@ -1,7 +1,7 @@
 //! What people are told of a run: its status, and for an unfinished one the reason, since when, and what it waits for.
 
 use super::codes;
-use super::fact::{Cleanup, FinalStatus, PauseReason, StopCause, Wait, Work};
+use super::fact::{Bar, Cleanup, FinalStatus, PauseReason, StopCause, Wait, Work};
 use super::state::{RunState, Stage, StepPhase, StepState};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,16 @@ impl RunStatus {
 pub enum Reason {
     /// Queued: not begun.
     NotStarted,
+    /// Queued or waiting: a hold means it.
+    Held,
+    /// Queued or waiting: its concurrency group is full.
+    ConcurrencyLimit,
+    /// Queued or waiting: a critical run comes first on its device.
+    BehindPriority,
+    /// Waiting: a critical run has its device; it goes on by itself at its byte.
+    Overtaken,
+    /// Running: asked to stand back, the step has not stopped yet.
+    StandingBack,
     /// Running: a step is at work.
     Working,
     /// Running: asked to pause, the effect has not stopped yet.
@@ -101,11 +111,6 @@ impl RunState {
         self.standing().0
     }
 
-    /// In the words of who asked for the run's end.
-    pub(super) fn cancel_reason(&self) -> Option<&str> {
-        self.cancel.as_ref()?.reason.as_deref()
-    }
-
     /// Status, and the reason for it where the run is unfinished.
     pub fn standing(&self) -> (RunStatus, Option<Reason>) {
         if let (Stage::Finished { .. }, Some(verdict)) = (self.stage, &self.verdict) {
@@ -117,8 +122,8 @@ impl RunState {
 
     fn unfinished(&self) -> (RunStatus, Reason) {
         let live = self.live_attempt();
-        if self.stage == Stage::Queued {
-            return (RunStatus::Queued, Reason::NotStarted);
+        if self.stage == Stage::Queued && self.pause.is_none() {
+            return (RunStatus::Queued, self.bar.map_or(Reason::NotStarted, barred));
         }
         if self.is_cancelling() {
             let stopping = self.verdict.is_none();
@@ -128,6 +133,12 @@ impl RunState {
             return match live {
                 Some(_) => (RunStatus::Running, Reason::Pausing),
                 None => (RunStatus::Paused, paused(pause.why)),
+            };
+        }
+        if let Some(bar) = self.bar {
+            return match live {
+                Some(_) => (RunStatus::Running, Reason::StandingBack),
+                None => (RunStatus::Waiting, barred(bar)),
             };
         }
         if let Some((_, step)) = self.waiting_at()
@@ -147,9 +158,18 @@ impl RunState {
 
     fn is_cancelling(&self) -> bool {
         match &self.verdict {
-            Some(verdict) => verdict.status == FinalStatus::Cancelled,
+            Some(verdict) => matches!(verdict.status, FinalStatus::Cancelled | FinalStatus::Superseded),
             None => self.cancel.is_some(),
         }
+    }
+}
+
+const fn barred(why: Bar) -> Reason {
+    match why {
+        Bar::Held => Reason::Held,
+        Bar::ConcurrencyLimit => Reason::ConcurrencyLimit,
+        Bar::BehindPriority => Reason::BehindPriority,
+        Bar::Overtaken => Reason::Overtaken,
     }
 }
 
@@ -187,7 +207,7 @@ impl StepState {
             StepPhase::Running(_) if waiting(self).is_some() => StepStatus::Waiting,
             StepPhase::Running(_) => StepStatus::Running,
             StepPhase::Succeeded => StepStatus::Succeeded,
-            StepPhase::Failed if self.error.as_ref().is_some_and(|error| error.code == codes::CANCELLED) => {
+            StepPhase::Failed if self.error.as_ref().is_some_and(|error| codes::ends_at_will(&error.code)) => {
                 StepStatus::Cancelled
             }
             StepPhase::Failed => StepStatus::Failed,

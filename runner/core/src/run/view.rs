@@ -64,6 +64,9 @@ pub struct Unfinished {
     /// The device that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The run or hold that is in its way, where admission withholds it; known to the process that works on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
 }
 
 /// A step, ready to be printed.
@@ -162,11 +165,14 @@ impl RunState {
         let (step, state) = self.waiting_at().unzip();
         let device = state.and_then(|state| state.with.get("device")?.as_str()).map(str::to_owned);
         let about = step.unwrap_or("the next step");
-        let peer = device.as_deref().unwrap_or("the device");
+        let peer = self.peer(device.as_deref());
         let waiting_for = match reason {
             Reason::NotStarted => "its turn".to_owned(),
+            Reason::Held => "packhorse release".to_owned(),
+            Reason::ConcurrencyLimit => "a free place in its concurrency group".to_owned(),
+            Reason::BehindPriority | Reason::Overtaken => format!("a critical run of {peer} to end"),
             Reason::Working | Reason::OnFailure | Reason::Finally | Reason::CleaningUp => format!("{about} to end"),
-            Reason::Pausing | Reason::TimingOut | Reason::Stopping => format!("{about} to stop"),
+            Reason::Pausing | Reason::StandingBack | Reason::TimingOut | Reason::Stopping => format!("{about} to stop"),
             Reason::Sleeping => format!("the end of {about}"),
             Reason::Backoff => format!("the next attempt of {about}"),
             Reason::DeviceOffline => format!("{peer} to be reachable"),
@@ -184,7 +190,13 @@ impl RunState {
             next_action_at: self.next_action_at(state),
             step: step.map(str::to_owned),
             device,
+            behind: None,
         }
+    }
+
+    /// The device of a step, or of the run where the step is not known yet.
+    fn peer<'a>(&'a self, device: Option<&'a str>) -> &'a str {
+        device.or_else(|| self.created.device.get("id")?.as_str()).unwrap_or("the device")
     }
 
     fn next_action_at(&self, step: Option<&StepState>) -> Option<WallTime> {
@@ -196,7 +208,7 @@ impl RunState {
             },
             _ => None,
         });
-        let own = own.filter(|_| self.pause.is_none());
+        let own = own.filter(|_| self.pause.is_none() && self.bar.is_none());
         own.into_iter().chain(self.limit.map(|limit| limit.at)).min()
     }
 }

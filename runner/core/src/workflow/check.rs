@@ -19,6 +19,9 @@ use std::time::Duration;
 /// Bound of a run whose workflow gives none: 7 days.
 const TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 
+/// What is known before a run exists.
+const EARLY: &[&str] = &["inputs", "device"];
+
 /// Checks a workflow file and reads it. `file_name` stands in messages. Must run on a thread with
 /// [`super::expr::STACK`] bytes of stack.
 ///
@@ -131,6 +134,9 @@ impl Checker<'_> {
             .unwrap_or_default();
         outline::outline(self, root);
         let (codec, vars) = self.codec(root);
+        let concurrency = self.concurrency(root, raw.concurrency.as_ref());
+        let priority = self.early(root.get("priority"), "`priority`");
+        let slot = self.early(root.get("slot"), "`slot`");
         self.names.triggers = triggers::kinds(root.get("triggers"));
         let triggers = triggers::list(self, root.get("triggers"), &inputs);
         let all = &["inputs", "steps", "run", "trigger", "device", "vars"][..];
@@ -151,6 +157,9 @@ impl Checker<'_> {
             codec,
             vars: vars?,
             triggers: triggers?,
+            concurrency,
+            priority,
+            slot,
             timeout: raw.timeout.and_then(|text| units::duration(&text).ok()).unwrap_or(TIMEOUT),
             steps: main?,
             on_failure: on_failure?,
@@ -176,11 +185,14 @@ impl Checker<'_> {
     }
 
     fn codec(&mut self, root: &Node) -> (Option<Template>, Option<BTreeMap<String, Template>>) {
-        let roots = &["inputs", "device"][..];
-        let place = Place { roots, words: "`codec`", own: None };
-        let codec = root.get("codec").and_then(|node| self.compiler.template(node, &self.names, place));
-        let vars = self.templates(root.get("vars"), Place { words: "`vars`", ..place });
-        (codec.map(|(codec, _)| codec), vars)
+        let codec = self.early(root.get("codec"), "`codec`");
+        (codec, self.templates(root.get("vars"), Place { roots: EARLY, words: "`vars`", own: None }))
+    }
+
+    /// A value that is resolved before a run exists.
+    pub(super) fn early(&mut self, node: Option<&Node>, words: &str) -> Option<Template> {
+        let place = Place { roots: EARLY, words, own: None };
+        node.and_then(|node| self.compiler.template(node, &self.names, place)).map(|(template, _)| template)
     }
 
     /// A map of names and templates; nothing where one is wrong.

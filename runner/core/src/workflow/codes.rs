@@ -70,6 +70,8 @@ codes! {
     NO_RESULT = "PH0303": "An expression gave a value of a type that only CEL has: bytes, a negative duration, a map with other keys than text.",
     NOT_PART_OF_TEXT = "PH0304": "An expression in a text gave a list, a map or nothing, or the text became longer than 64 KiB.",
     TOO_MUCH_WORK = "PH0305": "An expression would loop too often or grow too large on the values of this run.",
+    BAD_TERMS = "PH0306": "priority, slot or the group of concurrency came out as something that it cannot be.",
+    BAD_SELECTOR = "PH0307": "The selector of a hold cannot be read, or names what no run has.",
     PARAMETER = "PH0401": "A parameter of a step came out as something that the primitive refuses.",
     UNEXPECTED_REPLY = "PH0402": "The runner answered a step with something else than was asked for: a bug of ours.",
     OUTPUT_TOO_LONG = "PH0403": "A value is longer than an output can be (64 KiB): use a file.",

@@ -8,6 +8,7 @@
 //! * `schema`: the JSON Schema for editors.
 //! * `units`: durations, sizes, rates.
 //! * `expr`: CEL in values.
+//! * `terms`: what a run asks of admission.
 //! * `model`: what a checked workflow is.
 
 mod check;
@@ -29,6 +30,7 @@ mod schema;
 pub(crate) mod shape;
 pub(crate) mod source;
 mod steps;
+mod terms;
 mod triggers;
 pub mod units;
 

@@ -1,6 +1,7 @@
 //! A workflow as meant: everything checked, nothing left to find out but values.
 
 use super::expr::{Condition, Template};
+use crate::admission::OnConflict;
 use crate::step::Primitive;
 use crate::trigger::Trigger;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub struct Workflow {
     pub vars: BTreeMap<String, Template>,
     /// What starts runs by itself, in the order of the file.
     pub triggers: Vec<Trigger>,
+    /// How many runs of a group are begun at a time.
+    pub concurrency: Option<Concurrency>,
+    /// How urgent its runs are; an expression over `inputs` and `device`. Normal where absent.
+    pub priority: Option<Template>,
+    /// What of the device a push fills; an expression over `inputs` and `device`.
+    pub slot: Option<Template>,
     /// Bound of the whole run.
     pub timeout: Duration,
     /// In order.
@@ -54,6 +61,18 @@ impl Workflow {
         names.dedup();
         names
     }
+
+    /// Whether one of its main steps pushes a file to a device.
+    pub fn pushes(&self) -> bool {
+        self.steps.iter().any(pushes)
+    }
+}
+
+fn pushes(step: &Step) -> bool {
+    match &step.kind {
+        StepKind::Block(steps) => steps.iter().any(pushes),
+        StepKind::Uses { primitive, .. } => primitive.name == "transfer.push",
+    }
 }
 
 fn speaking(steps: &[Step]) -> Option<&str> {
@@ -68,6 +87,17 @@ fn named(step: &Step) -> Vec<String> {
         StepKind::Block(steps) => steps.iter().flat_map(named).collect(),
         StepKind::Uses { .. } => crate::step::plugin_of(step).map(str::to_owned).into_iter().collect(),
     }
+}
+
+/// How many runs of a group are begun at a time.
+#[derive(Debug, Clone)]
+pub struct Concurrency {
+    /// Name of the group; an expression over `inputs` and `device`.
+    pub group: Template,
+    /// At least 1.
+    pub limit: u32,
+    /// What becomes of one too many.
+    pub on_conflict: OnConflict,
 }
 
 /// One declared input.

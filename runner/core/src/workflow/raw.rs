@@ -4,6 +4,7 @@
 
 use super::raw_trigger::RawTrigger;
 use super::{Exhausted, InputKind, OnError};
+use crate::admission::{OnConflict, Priority};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 /// A workflow file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Workflow", extend("x-later" = ["secrets", "concurrency", "priority"]))]
+#[schemars(rename = "Workflow", extend("x-later" = ["secrets"]))]
 #[expect(dead_code, reason = "every field is in the schema; some are read from the tree, with their places")]
 pub(super) struct RawWorkflow {
     /// Always `workflow/v1`, in the first line.
@@ -37,6 +38,15 @@ pub(super) struct RawWorkflow {
     /// What starts runs by itself in a daemon.
     #[schemars(with = "Option<Vec<RawTrigger>>")]
     pub(super) triggers: Option<Vec<Value>>,
+    /// How many runs of a group are begun at a time.
+    pub(super) concurrency: Option<RawConcurrency>,
+    /// How urgent a run is: critical, high, normal, low, bulk, or 1 to 5; text or an expression over `inputs` and `device`. normal where
+    /// it is not given.
+    #[schemars(with = "Option<Urgency>", extend("x-expression" = true))]
+    pub(super) priority: Option<Value>,
+    /// What of the device a push fills: a newer image ends a waiting older one for the same slot. `firmware` where it is not given.
+    #[schemars(extend("x-expression" = true, "minLength" = 1, "maxLength" = 64))]
+    pub(super) slot: Option<String>,
     /// Bound of the whole run; 7d where it is not given.
     #[schemars(extend("format" = "duration"))]
     pub(super) timeout: Option<String>,
@@ -98,6 +108,39 @@ impl JsonSchema for Bound {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": ["number", "string"] })
+    }
+}
+
+/// How many runs of a group are begun at a time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Concurrency")]
+#[expect(dead_code, reason = "every field is in the schema; one is read from the tree, with its place")]
+pub(super) struct RawConcurrency {
+    /// Runs with the same group count together, of whatever workflow; text or an expression over `inputs` and `device`.
+    #[schemars(required, extend("x-expression" = true, "minLength" = 1, "maxLength" = 256))]
+    pub(super) group: Option<String>,
+    /// So many of them; 1 where it is not given.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) limit: Option<u32>,
+    /// What becomes of one too many.
+    pub(super) on_conflict: Option<OnConflict>,
+}
+
+/// A word for a priority, or its level.
+#[derive(Debug)]
+pub(super) struct Urgency;
+
+impl JsonSchema for Urgency {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Priority".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let words = Priority::ALL.map(Priority::word);
+        schemars::json_schema!({
+            "anyOf": [{ "type": "string", "enum": words }, { "type": "integer", "minimum": 1, "maximum": 5 }],
+        })
     }
 }
 

@@ -1,12 +1,15 @@
 //! The command line as written: every command, flag and its help.
 //!
-//! * `daemon`: `serve`, and what only it can be asked. `plugin`: the kit for vendors.
+//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds, and `top`. `plugin`: the kit for vendors.
 
 mod daemon;
+mod hold;
 mod plugin;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use daemon::*;
+pub(super) use hold::*;
+use packhorse_core::admission::Priority;
 pub(super) use plugin::*;
 use std::path::PathBuf;
 
@@ -63,6 +66,8 @@ pub(super) enum Command {
     Openapi,
     /// Lists runs, newest first.
     Ps(PsArgs),
+    /// A live view of the process that works on the data folder: runs, bars, rates, and what waits for what. Ctrl-C ends it.
+    Top(TopArgs),
     /// Shows one run: its steps, outputs and traffic.
     Show(RunRef),
     /// Tells why a run waits, what is known of a device, or what a code means.
@@ -73,6 +78,12 @@ pub(super) enum Command {
     Pause(RunRef),
     /// Continues a failed run at the failed step.
     Retry(RunRef),
+    /// Holds runs: nothing that the selector means begins, and running transfers park at the next packet.
+    Hold(HoldArgs),
+    /// Ends holds; what waited for them goes on by itself.
+    Release(ReleaseArgs),
+    /// Lists holds.
+    Holds(DataArgs),
     /// Prints the journal of a run: everything that was decided, in order.
     Logs(LogsArgs),
     /// Looks at broker, file store, Redis, clock, disk, rights, codecs and workflows, and says what to do.
@@ -148,6 +159,9 @@ pub(super) struct RunArgs {
     /// With --each: at most so many runs at once.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "each")]
     pub parallel: usize,
+    /// With --each: after so many runs that did not succeed no new ones are started; those under way go on to their end.
+    #[arg(long, value_name = "K", requires = "each", value_parser = clap::value_parser!(u32).range(1..))]
+    pub stop_after_failures: Option<u32>,
     /// Has the daemon of the data folder run it, prints the run's id and returns; relative files count from here.
     #[arg(short, long, conflicts_with = "each")]
     pub detach: bool,
@@ -157,6 +171,9 @@ pub(super) struct RunArgs {
     /// A variable for the codec.
     #[arg(long = "var", value_name = "KEY=VALUE", value_parser = pair)]
     pub vars: Vec<(String, String)>,
+    /// How urgent it is, whatever the workflow says: critical, high, normal, low, bulk, or 1 to 5.
+    #[arg(long, value_name = "P")]
+    pub priority: Option<Priority>,
     #[command(flatten)]
     pub services: ServiceArgs,
 }

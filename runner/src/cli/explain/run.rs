@@ -27,6 +27,7 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, clock: Clock) -> Vec
         line("since", clock.since(unfinished.since)),
         line("waits for", unfinished.waiting_for.clone()),
     ];
+    lines.extend(unfinished.behind.iter().map(|behind| line("behind", behind.clone())));
     let at = unfinished.next_action_at.filter(|_| live.live);
     lines.extend(at.map(|at| line("in any case", format!("{} at {}", comes(unfinished.reason), clock.ago(at)))));
     let step = unfinished.step.as_ref().and_then(|id| view.steps.iter().find(|step| step.id == *id));
@@ -59,6 +60,11 @@ const fn comes(reason: Reason) -> &'static str {
         Reason::Sleeping => "it goes on",
         Reason::TrafficBudget => "the next budget begins and it goes on",
         Reason::NotStarted
+        | Reason::Held
+        | Reason::ConcurrencyLimit
+        | Reason::BehindPriority
+        | Reason::Overtaken
+        | Reason::StandingBack
         | Reason::Working
         | Reason::Pausing
         | Reason::TimingOut
@@ -92,7 +98,18 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
             return Some(format!("{resume} begins the attempts anew; or `packhorse cancel {run}`"));
         }
         Reason::Parked => return Some(format!("{resume} goes on where it stopped; nothing is lost")),
+        Reason::Held => {
+            let hold = live.view.unfinished.as_ref().and_then(|unfinished| unfinished.behind.clone());
+            let which = hold.unwrap_or_else(|| "--all".to_owned());
+            return Some(format!(
+                "`packhorse holds` tells who held it and why; `packhorse release {which}` lets it go on"
+            ));
+        }
         Reason::NotStarted
+        | Reason::ConcurrencyLimit
+        | Reason::BehindPriority
+        | Reason::Overtaken
+        | Reason::StandingBack
         | Reason::Working
         | Reason::Pausing
         | Reason::TimingOut
@@ -215,7 +232,7 @@ mod tests {
     fn waiting(status: &str, reason: Reason) -> LiveView {
         let unfinished = json!({
             "reason": reason, "since": NOW.0 - 123_000, "waiting_for": "something to happen", "step": "push",
-            "device": "gw-1", "next_action_at": NOW.0 + 5_000,
+            "device": "gw-1", "behind": "hold_1", "next_action_at": NOW.0 + 5_000,
         });
         live(status, json!({ "unfinished": unfinished }))
     }
@@ -228,6 +245,11 @@ mod tests {
     const fn example(reason: Reason) -> (&'static str, &'static str, &'static str) {
         match reason {
             Reason::NotStarted => ("queued", "its time is over", ""),
+            Reason::Held => ("queued", "its time is over", "packhorse release hold_1"),
+            Reason::ConcurrencyLimit => ("queued", "its time is over", ""),
+            Reason::BehindPriority => ("queued", "its time is over", ""),
+            Reason::Overtaken => ("waiting", "its time is over", ""),
+            Reason::StandingBack => ("running", "its time is over", ""),
             Reason::Working => ("running", "its time is over", ""),
             Reason::Pausing => ("running", "its time is over", ""),
             Reason::TimingOut => ("running", "its time is over", ""),
@@ -247,8 +269,13 @@ mod tests {
         }
     }
 
-    const ALL: [Reason; 17] = [
+    const ALL: [Reason; 22] = [
         Reason::NotStarted,
+        Reason::Held,
+        Reason::ConcurrencyLimit,
+        Reason::BehindPriority,
+        Reason::Overtaken,
+        Reason::StandingBack,
         Reason::Working,
         Reason::Pausing,
         Reason::TimingOut,

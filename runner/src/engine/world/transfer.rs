@@ -40,6 +40,7 @@ impl World {
         let task = request.task.clone();
         let order = Order {
             run: job.run.id.to_string(),
+            level: job.run.priority,
             shelf: self.shelf(&job, &name, &last),
             claim: Arc::new(job.hold.clone()),
             meter: Arc::clone(&meter) as Arc<dyn Meter>,

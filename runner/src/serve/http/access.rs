@@ -107,6 +107,11 @@ impl Access {
         Err(Problem::new(StatusCode::FORBIDDEN, "PH8405", words))
     }
 
+    /// Who asks, for the log: the token's name, or this machine.
+    pub(super) fn who(&self, headers: &HeaderMap) -> String {
+        self.grant(headers).map_or_else(|_| "http:local".to_owned(), |grant| format!("http:{}", grant.name))
+    }
+
     fn grant(&self, headers: &HeaderMap) -> Result<&Grant, Problem> {
         let refused = |words: &str| Problem::new(StatusCode::UNAUTHORIZED, "PH8404", words);
         let value = headers.get(header::AUTHORIZATION).ok_or_else(|| refused("a bearer token is needed"))?;

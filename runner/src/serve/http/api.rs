@@ -7,6 +7,7 @@ use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
 use crate::serve::control::Start;
 use crate::trigger::Triggers;
+use packhorse_core::admission::Hold;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::RunId;
 use std::future::Future;
@@ -59,6 +60,15 @@ pub trait Runner: Send + Sync + 'static {
 
     /// What a device id comes to now.
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>>;
+
+    /// Holds that stand.
+    fn holds(&self) -> Answer<Result<Vec<Hold>, Failure>>;
+
+    /// Holds the runs that a selector means.
+    fn hold(&self, selector: String, reason: Option<String>, by: String) -> Answer<Result<Hold, Failure>>;
+
+    /// Ends a hold.
+    fn release(&self, id: String, by: String) -> Answer<Result<(), Failure>>;
 
     /// Whether it can do its work.
     fn ready(&self) -> Readiness;

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, devices, events, runs, system, triggers};
+use super::{definitions, devices, events, holds, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -28,6 +28,8 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
         .routes(routes!(runs::retry))
+        .routes(routes!(holds::holds, holds::hold))
+        .routes(routes!(holds::release))
         .routes(routes!(definitions::workflows))
         .routes(routes!(definitions::workflow))
         .routes(routes!(definitions::plugins))

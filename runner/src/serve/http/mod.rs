@@ -11,6 +11,7 @@ mod definitions;
 mod devices;
 mod document;
 mod events;
+mod holds;
 pub mod metrics;
 mod problem;
 mod runs;

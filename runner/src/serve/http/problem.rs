@@ -55,10 +55,10 @@ impl Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match (failure.code.as_str(), failure.class) {
-            ("PH8003" | "PH8503" | "PH8505", _) => StatusCode::NOT_FOUND,
+            ("PH8003" | "PH8042" | "PH8503" | "PH8505", _) => StatusCode::NOT_FOUND,
             ("PH8501", _) => StatusCode::PAYLOAD_TOO_LARGE,
             ("PH8504", _) => StatusCode::TOO_MANY_REQUESTS,
-            ("PH8004" | "PH8403", _) => StatusCode::CONFLICT,
+            ("PH8004" | "PH8040" | "PH8403", _) => StatusCode::CONFLICT,
             (_, Class::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
@@ -72,6 +72,7 @@ impl From<EngineError> for Problem {
         let (status, code) = match &error {
             EngineError::Unknown(_) | EngineError::Lost { .. } => (StatusCode::NOT_FOUND, "PH8003"),
             EngineError::Refused { .. } | EngineError::Taken(_) => (StatusCode::CONFLICT, "PH8004"),
+            EngineError::GroupFull { .. } => (StatusCode::CONFLICT, "PH8040"),
             EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),
             EngineError::Store(_) | EngineError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "PH7002"),
         };

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use packhorse_core::admission::Priority;
 use packhorse_core::hex;
 use packhorse_core::run::{RunId, RunStatus};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,10 @@ pub(super) struct StartRun {
     /// Variables for the codec.
     #[serde(default)]
     vars: BTreeMap<String, String>,
+    /// Another priority than the workflow says.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^(critical|high|normal|low|bulk)$")]
+    priority: Option<Priority>,
 }
 
 /// A run as it is now: the object that `packhorse show RUN -o json` prints.
@@ -155,7 +160,7 @@ pub(super) fn body<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Prob
         (status = 201, description = "Started", body = RunView),
         (status = 200, description = "Started by an earlier request with this key", body = RunView),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 409, description = "A request with this key is under way, or nobody works on its run", body = Problem),
+        (status = 409, description = "A request with this key is under way, nobody works on its run, or its concurrency group is full", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> Result<Response, Problem> {
     api.access.check(&headers, Scope::RunsStart)?;
@@ -163,7 +168,8 @@ pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Byt
     let once = once(&headers, &wanted)?;
     let workflow = wanted.workflow.clone();
     let inputs = wanted.inputs.into_iter().map(|(name, value)| (name, text(value))).collect();
-    let start = Start { workflow: wanted.workflow, inputs, codec: wanted.codec, vars: wanted.vars, ..Start::default() };
+    let StartRun { codec, vars, priority, .. } = wanted;
+    let start = Start { workflow: workflow.clone(), inputs, codec, vars, priority, ..Start::default() };
     let started = api.runner.start(start, once).await?;
     if !started.replayed {
         api.metrics.started(&workflow, "manual");

@@ -124,11 +124,14 @@ pub(super) fn workflow(steps: Vec<Step>) -> Workflow {
         on_failure: Vec::new(),
         finally: Vec::new(),
         outputs: BTreeMap::new(),
+        concurrency: None,
+        priority: None,
+        slot: None,
         digest: "00".to_owned(),
     }
 }
 
-pub(super) fn created() -> Created {
+pub(crate) fn created() -> Created {
     Created {
         run: "run_01J9ZK3M5N7P9Q1R3S5T7V9W1X".parse().expect("an id"),
         workflow: "sample".to_owned(),
@@ -141,6 +144,7 @@ pub(super) fn created() -> Created {
         vars: BTreeMap::new(),
         codec: None,
         plugins: BTreeMap::new(),
+        terms: crate::admission::Terms::default(),
     }
 }
 
