@@ -348,7 +348,7 @@ impl Candidate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// 500 days of 100 to 400 things each: some 125 000.
     #[test]

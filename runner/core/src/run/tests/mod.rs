@@ -10,6 +10,7 @@ mod crash;
 mod doubt;
 mod ending;
 mod expressions;
+mod facts;
 mod flow;
 mod random;
 mod render;
