@@ -5,6 +5,7 @@
 //! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `crash` (all that is
 //! not a fact is lost; then recovered), `status`. The indented lines below it are what must come of it.
 
+mod admission;
 mod blocks;
 mod crash;
 mod doubt;
