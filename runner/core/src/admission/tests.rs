@@ -189,7 +189,7 @@ impl Day {
             number => Some(Group { name: number.to_string(), limit: number, on_conflict: conflict }),
         };
         let device = Some(format!("gw-{}", dice / 60 % 4));
-        let image = (dice / 240 % 3 > 0).then(|| (dice / 720 % 2).to_string());
+        let image = (!(dice / 240).is_multiple_of(3)).then(|| (dice / 720 % 2).to_string());
         let created_at = WallTime(self.now);
         let terms = Terms { priority, group, ..Terms::default() };
         let new = Candidate { created_at, since: created_at, device, image, terms, ..candidate(self.made) };
