@@ -96,6 +96,7 @@ impl World {
         let (_control, watched) = watch::channel(Control::Go);
         let order = Order {
             run: "run".into(),
+            level: 3,
             name: "run/step/1".into(),
             request,
             plugin: self.plugin.clone(),

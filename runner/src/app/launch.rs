@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// Another request with the same key is creating its run.
 pub(super) const TAKEN: &str = "PH8403";
 /// The run's concurrency group is full, and it does not wait.
-pub const FULL: &str = "PH8040";
+pub(super) const FULL: &str = "PH8040";
 /// How a file begins that does not lie on this machine.
 const SCHEMES: [&str; 4] = ["fastdfs:", "packets:", "md5:", "sha256:"];
 /// Stack of the thread that evaluates expressions, in bytes: what `packhorse_core` asks for.

@@ -40,7 +40,7 @@ pub(super) async fn top(args: TopArgs, show: Show) -> Result<Exit, Stop> {
         rates.learn(&items);
         let mut out = std::io::stdout().lock();
         // A terminal that is gone is noticed by its signal.
-        drop(write!(out, "{CLEAR}{}\n", table(&items, &rates)).and_then(|()| out.flush()));
+        drop(writeln!(out, "{CLEAR}{}", table(&items, &rates)).and_then(|()| out.flush()));
         drop(out);
         tokio::select! {
             _ = signals.next() => return Ok(Exit::Succeeded),
@@ -142,7 +142,7 @@ fn table(items: &[LiveView], rates: &Rates) -> String {
 fn row(live: &LiveView, rates: &Rates) -> String {
     let view = &live.view;
     let (done, total) = progress(live);
-    let percent = (total > 0).then(|| format!("{}%", done.saturating_mul(100) / total)).unwrap_or_default();
+    let percent = done.saturating_mul(100).checked_div(total).map_or_else(String::new, |percent| format!("{percent}%"));
     let rate = rates.of(live);
     let eta = rate.filter(|_| total > done).map(|rate| ((total - done) as f64 / rate * 1_000.0) as u64);
     format!(

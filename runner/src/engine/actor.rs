@@ -243,6 +243,9 @@ impl Actor {
         lane.first = Some((first, reply));
         lane.ticket = Ticket::of(&lane.course.run, true);
         self.gate.enter(run, &mut lane);
+        if lane.may_be_refused() {
+            self.gate.hurry();
+        }
         self.lanes.insert(run.clone(), lane);
         self.admit();
         self.introduce(run);

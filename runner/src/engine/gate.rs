@@ -87,6 +87,11 @@ impl Gate {
         Some(found.0.id.clone())
     }
 
+    /// Nothing rests: whoever may be refused must hear of it now.
+    pub(super) fn hurry(&mut self) {
+        self.rest = None;
+    }
+
     /// A run that the engine works on from now on.
     pub(super) fn enter(&mut self, run: &RunId, lane: &mut Lane) {
         lane.ticket.held = self.hold_of(lane);
@@ -231,7 +236,10 @@ impl Actor {
 
     /// The first fact of a new run, where nothing that was decided has taken it along.
     pub(super) fn introduce(&mut self, run: &RunId) {
-        if self.lanes.get(run).is_some_and(|lane| lane.first.is_some()) {
+        let Some(lane) = self.lanes.get_mut(run) else { return };
+        if lane.first.is_some() {
+            // From here on it is accepted.
+            lane.ticket.new = false;
             self.carry_out(run, Decision::default(), None);
         }
     }

@@ -8,6 +8,7 @@ use super::notes::Mailbox;
 use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
 use crate::store::{StoredCheckpoint, Token};
+use packhorse_core::admission::OnConflict;
 use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
 use packhorse_core::transfer::WaitReason;
 use std::collections::VecDeque;
@@ -97,6 +98,12 @@ impl Lane {
     pub(super) fn tell(&mut self, progress: Option<Progress>, transfer: Option<Box<TransferView>>) {
         self.progress = progress.or_else(|| self.progress.take());
         self.transfer = transfer.or_else(|| self.transfer.take());
+    }
+
+    /// Whether it does not wait where its group is full.
+    pub(super) fn may_be_refused(&self) -> bool {
+        let group = self.course.run.state().created.terms.group.as_ref();
+        group.is_some_and(|group| group.on_conflict == OnConflict::Reject)
     }
 
     /// What its transfer under way waits for.

@@ -138,7 +138,7 @@ mod tests {
             let (turns, told) = (Arc::clone(&turns), told.clone());
             waiting.push(tokio::spawn(async move {
                 let turn = turns.take("a", level).await;
-                drop(told.send(name));
+                let _ = told.send(name);
                 drop(turn);
             }));
             tokio::task::yield_now().await;

@@ -4,11 +4,9 @@ use super::fact::{
     AttemptResult, Bar, Cleanup, Fact, FinalStatus, PauseReason, Record, Reopened, SkipReason, SkippedStep, Spent,
     StopCause, Wait, Work,
 };
-use super::state::{Attempt, Cancel, Clock, Cost, Pause, RunState, Stage, StepPhase, StepState, Verdict};
+use super::state::{Attempt, Cancel, Clock, Pause, RunState, Stage, StepPhase, StepState, Verdict};
 use super::words::{Timer, WallTime};
 use crate::epoch::later;
-use crate::grant::RefusedCall;
-use serde_json::Map;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,9 +28,6 @@ pub enum Illegal {
         why: String,
     },
 }
-
-/// Refused calls of a step that are shown.
-const KEPT_REFUSALS: usize = 16;
 
 /// What is wrong with a fact; its place is added by the caller.
 type Judged = Result<(), String>;
@@ -474,49 +469,6 @@ impl RunState {
                 _ => continue,
             };
             if hold { clock.hold(since) } else { clock.release(record.at) }
-        }
-    }
-}
-
-impl StepState {
-    fn new(uses: &str, place: usize, at: WallTime) -> Self {
-        Self {
-            uses: uses.to_owned(),
-            place,
-            round: 1,
-            phase: StepPhase::Pending,
-            with: Map::new(),
-            outputs: Map::new(),
-            error: None,
-            refused: Vec::new(),
-            refusals: 0,
-            attempts: 0,
-            consent: false,
-            tries: 0,
-            offline_waits: 0,
-            tried_since: None,
-            deadline: None,
-            began_at: at,
-            ended_at: None,
-            cost: Cost::default(),
-        }
-    }
-
-    /// The first ones tell the most: what comes after them is only counted.
-    fn refuse(&mut self, call: &RefusedCall) {
-        self.refusals = self.refusals.saturating_add(1);
-        if self.refused.len() < KEPT_REFUSALS && !self.refused.contains(call) {
-            self.refused.push(call.clone());
-        }
-    }
-
-    fn stands_still(&self) -> bool {
-        match &self.phase {
-            StepPhase::Running(attempt) => {
-                matches!(attempt.work, Work::Effect { .. }) && !(attempt.live && attempt.reachable)
-            }
-            StepPhase::Waiting { wait, .. } => matches!(wait, Wait::DeviceOffline | Wait::TrafficBudget),
-            _ => false,
         }
     }
 }

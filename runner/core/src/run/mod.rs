@@ -8,7 +8,7 @@
 //!
 //! * `words`: ids, time, timers.
 //! * `fact`: the records; `message`: the message that started a run.
-//! * `state`: what they tell; `apply`: the one function that folds them.
+//! * `state`: what they tell; `apply`: the one function that folds them; `fresh`: a step as it begins.
 //! * `event`: what happens, what is decided.
 //! * `decide`: from event to facts; `admit`: what admission decides, as facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
 //!   person's retry tries again.
@@ -25,6 +25,7 @@ mod decide;
 mod doubt;
 mod event;
 mod fact;
+mod fresh;
 mod judge;
 mod lookup;
 mod message;

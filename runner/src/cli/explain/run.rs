@@ -98,7 +98,7 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
             return Some(format!("{resume} begins the attempts anew; or `packhorse cancel {run}`"));
         }
         Reason::Parked => return Some(format!("{resume} goes on where it stopped; nothing is lost")),
-        Reason::Held => {
+        Reason::Held if live.live => {
             let hold = live.view.unfinished.as_ref().and_then(|unfinished| unfinished.behind.clone());
             let which = hold.unwrap_or_else(|| "--all".to_owned());
             return Some(format!(
@@ -106,6 +106,7 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
             ));
         }
         Reason::NotStarted
+        | Reason::Held
         | Reason::ConcurrencyLimit
         | Reason::BehindPriority
         | Reason::Overtaken

@@ -45,7 +45,7 @@ pub(super) struct StartRun {
     #[serde(default)]
     vars: BTreeMap<String, String>,
     /// Another priority than the workflow says.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^(critical|high|normal|low|bulk)$")]
     priority: Option<Priority>,
 }

@@ -5,12 +5,14 @@
 //! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `crash` (all that is
 //! not a fact is lost; then recovered), `status`. The indented lines below it are what must come of it.
 
+mod admission;
 mod blocks;
 mod crash;
 mod devices;
 mod doubt;
 mod ending;
 mod expressions;
+mod facts;
 mod flow;
 mod random;
 mod render;

@@ -76,6 +76,8 @@ fn happen(player: &mut Player, dice: u32) {
             player.ended(&id.step, EffectEnd::Outcome(Err(failure(class, "PH5002"))))
         }
         (11, _) => RunEvent::Retry,
+        (13, _) => RunEvent::Withhold { why: Bar::Overtaken, behind: None },
+        (14, _) => RunEvent::Begin,
         (_, Some(id)) => player.ended(&id.step, EffectEnd::Outcome(Ok(Reply::Done))),
         (_, None) => {
             let wake = player.decide(RunEvent::Tick).expect("a tick is never refused").wake_at;
@@ -96,7 +98,9 @@ fn settle(player: &mut Player) {
         if player.run.state().is_finished() {
             return;
         }
-        if player.run.state().pause.is_some() {
+        if player.run.state().bar.is_some() && player.run.state().pause.is_none() {
+            player.decide(RunEvent::Begin).expect("what was withheld can be admitted");
+        } else if player.run.state().pause.is_some() {
             player.decide(RunEvent::Resume).expect("a pause can be resumed");
         } else if let Some(id) = player.under_way.clone() {
             let event = player.ended(&id.step, EffectEnd::Outcome(Ok(Reply::Done)));

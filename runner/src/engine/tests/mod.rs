@@ -1,5 +1,6 @@
 //! Whole runs: the engine over a store, with a performer that plays a script.
 
+mod admission;
 use super::*;
 use crate::store::{
     Append, AppendError, Claim, EmbeddedStore, Journal, MemoryJournal, Seq, StoreError, StoredCheckpoint, Token,
