@@ -3,13 +3,11 @@
 use super::launch::with_large_stack;
 use super::start::Ground;
 use crate::engine::new_run_id;
-use crate::store::{Journal, KeyValue, wall};
+use crate::store::{KeyValue, wall};
 use packhorse_core::admission::{Hold, Selector};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
-use packhorse_core::hex;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -25,13 +23,11 @@ static CHANGE: Mutex<()> = Mutex::const_new(());
 pub struct Kept {
     /// Our own keys.
     pub index: Arc<dyn KeyValue>,
-    /// Whose next commit makes them durable.
-    pub journal: Arc<dyn Journal>,
 }
 
 impl Kept {
     pub(super) fn of(ground: &Ground) -> Self {
-        Self { index: Arc::clone(&ground.world.index), journal: Arc::clone(&ground.world.journal) }
+        Self { index: Arc::clone(&ground.world.index) }
     }
 
     /// All that stand, the oldest first. What cannot be read was written by a later version, and is told.
@@ -65,8 +61,8 @@ impl Kept {
         let id = new_run_id().as_str().replacen("run_", "hold_", 1);
         let hold = Hold { id: id.clone(), selector, reason, by: by.to_owned(), since: wall() };
         let value = serde_json::to_string(&hold).unwrap_or_default();
-        self.ask(KvRequest::Hset { key: KEY.to_owned(), field: id, value: value.clone() }).await?;
-        self.settle(value).await?;
+        self.ask(KvRequest::Hset { key: KEY.to_owned(), field: id, value }).await?;
+        self.settle().await?;
         let Hold { id, selector, reason, .. } = &hold;
         tracing::warn!(hold = %id, %selector, by, reason = reason.as_deref().unwrap_or(""), "audit: held");
         Ok(hold)
@@ -84,17 +80,12 @@ impl Kept {
             self.ask(KvRequest::Hdel { key: KEY.to_owned(), field: hold.id.clone() }).await?;
             tracing::warn!(hold = %hold.id, selector = %hold.selector, by, "audit: released");
         }
-        self.settle(format!("released at {}", wall().0)).await?;
+        self.settle().await?;
         Ok(gone)
     }
 
-    /// A change of a key is durable with the journal's next commit: this makes one.
-    async fn settle(&self, mark: String) -> Result<(), Failure> {
-        let journal = Arc::clone(&self.journal);
-        let digest = hex::encode(&Sha256::digest(&mark));
-        let kept = tokio::task::spawn_blocking(move || journal.put_object(&digest, mark.as_bytes(), wall())).await;
-        let kept = kept.map_err(|error| Failure::new("PH9001", Class::Bug, error.to_string()))?;
-        kept.map_err(|error| Failure::new("PH7002", Class::Operator, chain(&error)))
+    async fn settle(&self) -> Result<(), Failure> {
+        self.index.settle().await.map_err(|error| Failure::new("PH7002", Class::Operator, chain(&error)))
     }
 
     async fn ask(&self, request: KvRequest) -> Result<Value, Failure> {
@@ -134,11 +125,11 @@ pub fn listed(holds: &[Hold]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryJournal, MemoryKeyValue};
+    use crate::store::MemoryKeyValue;
 
     #[tokio::test]
     async fn holds_are_kept_and_released_by_id_selector_or_all() {
-        let kept = Kept { index: Arc::new(MemoryKeyValue::default()), journal: Arc::new(MemoryJournal::default()) };
+        let kept = Kept { index: Arc::new(MemoryKeyValue::default()) };
         assert_eq!(kept.add("device.id ==".to_owned(), None, "me").await.unwrap_err().code, "PH0307");
         let first = kept.add("all".to_owned(), Some("recall".to_owned()), "me").await.unwrap();
         let second = kept.add("workflow == 'a'".to_owned(), None, "me").await.unwrap();

@@ -62,7 +62,7 @@ async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop>
     let chosen = settings.clone();
     let opened = tokio::task::spawn_blocking(move || app::open_journal(&chosen)).await;
     let opened = opened.map_err(|error| Stop::bug(error.to_string()))??;
-    let kept = Kept { index: opened.index.clone(), journal: opened.journal.clone() };
+    let kept = Kept { index: opened.index.clone() };
     let answer = change(&kept, question).await.map_err(stop);
     drop(folder);
     answer.map(|holds| app::listed(&holds))

@@ -80,6 +80,12 @@ pub trait KeyValue: Send + Sync + 'static {
             Ok(done)
         })
     }
+
+    /// Returns when all changes so far outlive a process that is killed. Without it they do with the journal's next commit, which is enough
+    /// for what a step asks for: the step is not done before.
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What lies at a key.

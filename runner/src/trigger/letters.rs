@@ -97,6 +97,7 @@ impl Letters {
         letter.id = number.as_u64().unwrap_or_default();
         let value = serde_json::to_string(&letter).unwrap_or_default();
         self.ask(KvRequest::Set { key: place(letter.id), value, expire: Some(LONGEST) }).await?;
+        self.index.settle().await.map_err(|error| failed(&error))?;
         Ok(letter.id)
     }
 
@@ -140,6 +141,7 @@ impl Letters {
     pub async fn drop(&self, id: u64) -> Result<Letter, Failure> {
         let letter = self.show(id).await?;
         self.ask(KvRequest::Del { key: place(id) }).await?;
+        self.index.settle().await.map_err(|error| failed(&error))?;
         Ok(letter)
     }
 

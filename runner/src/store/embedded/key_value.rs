@@ -18,6 +18,14 @@ impl KeyValue for EmbeddedStore {
             done.unwrap_or_else(|stopped| Err(StoreError::failed("finish a key-value operation", stopped).into()))
         })
     }
+
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || store.settle_blocking()).await;
+            done.unwrap_or_else(|stopped| Err(StoreError::failed("settle changes of keys", stopped)))
+        })
+    }
 }
 
 impl EmbeddedStore {
@@ -38,6 +46,12 @@ impl EmbeddedStore {
         };
         writing.commit().map_err(failed("change keys"))?;
         Ok(value)
+    }
+
+    /// A commit that is flushed takes all earlier ones along.
+    fn settle_blocking(&self) -> Result<(), StoreError> {
+        let writing = self.database.begin_write().map_err(failed("settle changes of keys"))?;
+        writing.commit().map_err(failed("settle changes of keys"))
     }
 }
 
