@@ -228,6 +228,15 @@ void __wasm_export_ph_platform_decode_post_return(uint8_t * arg0) {
           break;
         }
         case 11: {
+          if ((*((size_t*) (base + (8+2*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (8+1*sizeof(void*)))));
+          }
+          if ((*((size_t*) (base + (8+4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (8+3*sizeof(void*)))));
+          }
+          break;
+        }
+        case 12: {
           if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
             free(*((uint8_t **) (base + 8)));
           }
@@ -236,7 +245,7 @@ void __wasm_export_ph_platform_decode_post_return(uint8_t * arg0) {
           }
           break;
         }
-        case 12: {
+        case 13: {
           break;
         }
       }
@@ -1563,9 +1572,11 @@ uint8_t * __wasm_export_ph_platform_open(uint8_t * arg) {
     },
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (24+8*sizeof(void*))))),
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (28+8*sizeof(void*))))),
-    (ph_list_span_t) (ph_list_span_t) { (ph_span_t*)(*((uint8_t **) (arg + (32+8*sizeof(void*))))), (*((size_t*) (arg + (32+9*sizeof(void*))))) },
-    (ph_pairs_t) (ph_pairs_t) { (ph_tuple2_string_string_t*)(*((uint8_t **) (arg + (32+10*sizeof(void*))))), (*((size_t*) (arg + (32+11*sizeof(void*))))) },
-    (ph_list_u8_t) (ph_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (32+12*sizeof(void*))))), (*((size_t*) (arg + (32+13*sizeof(void*))))) },
+    (uint32_t) (uint32_t) (*((int32_t*) (arg + (32+8*sizeof(void*))))),
+    (uint64_t) (uint64_t) (*((int64_t*) (arg + (40+8*sizeof(void*))))),
+    (ph_list_span_t) (ph_list_span_t) { (ph_span_t*)(*((uint8_t **) (arg + (48+8*sizeof(void*))))), (*((size_t*) (arg + (48+9*sizeof(void*))))) },
+    (ph_pairs_t) (ph_pairs_t) { (ph_tuple2_string_string_t*)(*((uint8_t **) (arg + (48+10*sizeof(void*))))), (*((size_t*) (arg + (48+11*sizeof(void*))))) },
+    (ph_list_u8_t) (ph_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (48+12*sizeof(void*))))), (*((size_t*) (arg + (48+13*sizeof(void*))))) },
   };
   ph_platform_result_void_text_t ret;
   ph_platform_open(&arg0, &ret);
@@ -1650,9 +1661,11 @@ uint8_t * __wasm_export_ph_device_open(uint8_t * arg) {
     },
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (24+8*sizeof(void*))))),
     (uint32_t) (uint32_t) (*((int32_t*) (arg + (28+8*sizeof(void*))))),
-    (ph_list_span_t) (ph_list_span_t) { (ph_span_t*)(*((uint8_t **) (arg + (32+8*sizeof(void*))))), (*((size_t*) (arg + (32+9*sizeof(void*))))) },
-    (ph_pairs_t) (ph_pairs_t) { (ph_tuple2_string_string_t*)(*((uint8_t **) (arg + (32+10*sizeof(void*))))), (*((size_t*) (arg + (32+11*sizeof(void*))))) },
-    (ph_list_u8_t) (ph_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (32+12*sizeof(void*))))), (*((size_t*) (arg + (32+13*sizeof(void*))))) },
+    (uint32_t) (uint32_t) (*((int32_t*) (arg + (32+8*sizeof(void*))))),
+    (uint64_t) (uint64_t) (*((int64_t*) (arg + (40+8*sizeof(void*))))),
+    (ph_list_span_t) (ph_list_span_t) { (ph_span_t*)(*((uint8_t **) (arg + (48+8*sizeof(void*))))), (*((size_t*) (arg + (48+9*sizeof(void*))))) },
+    (ph_pairs_t) (ph_pairs_t) { (ph_tuple2_string_string_t*)(*((uint8_t **) (arg + (48+10*sizeof(void*))))), (*((size_t*) (arg + (48+11*sizeof(void*))))) },
+    (ph_list_u8_t) (ph_list_u8_t) { (uint8_t*)(*((uint8_t **) (arg + (48+12*sizeof(void*))))), (*((size_t*) (arg + (48+13*sizeof(void*))))) },
   };
   ph_device_result_void_text_t ret;
   ph_device_open(&arg0, &ret);

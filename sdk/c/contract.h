@@ -134,11 +134,18 @@ typedef struct ph_file_t {
   ph_pairs_t   meta;
 } ph_file_t;
 
+// `push`: to the device; `pull`: from the device.
 typedef uint8_t ph_direction_t;
 
 #define PH_DIRECTION_PUSH 0
 #define PH_DIRECTION_PULL 1
 
+// Who decides which bytes come next. In a push:
+// * `platform-push`: the platform sends, the device acknowledges. `chunk` out; `ack`, `ack-through`, `missing` in.
+// * `device-pull`: the device asks for ranges or numbered chunks. `offer` out; `want` in; `chunk` out, for each want once.
+// In a pull:
+// * `device-push`: the device sends by itself, the platform acknowledges. `start-upload` in; `accept` out; `data` in; `ack` out.
+// * `platform-pull`: the platform asks for ranges. `need` out; `data` in.
 typedef uint8_t ph_driver_t;
 
 #define PH_DRIVER_PLATFORM_PUSH 0
@@ -154,6 +161,7 @@ typedef struct {
 typedef struct ph_transfer_t {
   ph_direction_t   direction;
   ph_driver_t   driver;
+  // As it stands in topics.
   ph_string_t   device;
   ph_file_t   file;
   // Settled by the host from the codec, the broker's limit and the workflow. With `grid` every piece but the last has
@@ -172,6 +180,7 @@ typedef struct ph_transfer_t {
   uint64_t   started_at;
   // What the device already holds (push) or we already hold (pull), merged and sorted. Empty on a first start.
   ph_list_span_t   done;
+  // A value for each of `description.vars`, in that order.
   ph_pairs_t   vars;
   // What `save` gave at the last checkpoint, or empty. After a crash (a greater `epoch`) it may be older than what went out on
   // the wire by one window and one batch: never derive from it alone a number that must not be used twice.
@@ -211,6 +220,8 @@ typedef uint8_t ph_sum_t;
 #define PH_SUM_GOOD 1
 #define PH_SUM_BAD 2
 
+// `tag`: of the request that it answers, or whatever the acknowledgement has to bring back. `last`: the device says that the file ends
+// here.
 typedef struct ph_data_t {
   ph_tag_t   tag;
   uint64_t   offset;
@@ -235,6 +246,7 @@ typedef struct ph_progress_t {
   ph_option_u64_t   total;
 } ph_progress_t;
 
+// Size and digests as the device knows or computed them; neither where it has no such file.
 typedef struct ph_finish_t {
   ph_tag_t   tag;
   ph_option_u64_t   size;
@@ -299,8 +311,9 @@ typedef struct ph_event_t {
 #define PH_EVENT_ACK_THROUGH 6
 // Lacks these bytes.
 #define PH_EVENT_MISSING 7
+// How far it is, as it says.
 #define PH_EVENT_PROGRESS 8
-// Says that it has sent or received everything.
+// Says that it has sent or received everything. With the tag of a `query` it is the end of the answer to that.
 #define PH_EVENT_FINISH 9
 // How it ended on the device, which does nothing more by itself: it ends the attempt.
 #define PH_EVENT_OUTCOME 10
@@ -308,10 +321,12 @@ typedef struct ph_event_t {
 // for nothing from here on; in a pull what came before stays. It is a sign of life, and gives no more time than there was: the
 // workflow's time-out goes on. The fourth of one attempt ends it as `outcome` would. Never with `good`, and not twice for one try.
 #define PH_EVENT_RETRYING 11
+// The device gives the transfer up: it ends the attempt.
 #define PH_EVENT_CANCEL 12
 // Asks for silence, for so many milliseconds; 0 = until it speaks again.
 #define PH_EVENT_PAUSE 13
 
+// `url`: where else the file can be fetched, or empty.
 typedef struct ph_offer_t {
   ph_tag_t   tag;
   ph_file_t   file;
@@ -332,6 +347,7 @@ typedef struct ph_refuse_t {
   ph_text_t   text;
 } ph_refuse_t;
 
+// `tag`: of the `want` that it answers, or 0. `last`: the file ends with it.
 typedef struct ph_chunk_t {
   ph_tag_t   tag;
   uint64_t   offset;
@@ -339,6 +355,7 @@ typedef struct ph_chunk_t {
   bool   last;
 } ph_chunk_t;
 
+// `tag`: of the data. Not `good`: the packet's own check did not hold, and the bytes are to be sent again.
 typedef struct ph_receipt_t {
   ph_tag_t   tag;
   ph_span_t   span;
@@ -365,8 +382,11 @@ typedef struct ph_command_t {
 
 // Announces the file, unasked (tag 0) or as the answer to `ask-offer`.
 #define PH_COMMAND_OFFER 0
+// Takes an upload: the answer to `start-upload`.
 #define PH_COMMAND_ACCEPT 1
+// Declines an upload or a request.
 #define PH_COMMAND_REFUSE 2
+// Bytes of the file: a piece of a push, or the answer to a `want`.
 #define PH_COMMAND_CHUNK 3
 // The pull's bytes in this span are durable with us.
 #define PH_COMMAND_ACK 4
@@ -374,10 +394,14 @@ typedef struct ph_command_t {
 #define PH_COMMAND_NEED 5
 // Asks the device to begin sending (device-push).
 #define PH_COMMAND_REQUEST_UPLOAD 6
-// Asks what the device has: after silence, a restart, an acknowledgement that shrank.
+// Asks what the device has: after silence, a restart, an acknowledgement that shrank. The answer is what it holds, as `ack-through`,
+// `ack`, `missing`, and then `finish` with this tag.
 #define PH_COMMAND_QUERY 7
+// How it ended with us.
 #define PH_COMMAND_OUTCOME 8
+// The transfer is called off. Only where `can-cancel` says so.
 #define PH_COMMAND_CANCEL 9
+// Asks for silence, as the event does.
 #define PH_COMMAND_PAUSE 10
 
 typedef struct ph_fault_t {
@@ -424,6 +448,8 @@ typedef struct ph_route_t {
   bool   retain;
 } ph_route_t;
 
+// What a workflow sets under `vars`. `name`: a-z, 0-9 and `_`, a letter first. `default` holds where it is not required and not set;
+// `{device}` in a value stands for the device. `pattern`: a regular expression for the whole value, or empty.
 typedef struct ph_var_t {
   ph_string_t   name;
   bool   required;
@@ -432,32 +458,39 @@ typedef struct ph_var_t {
   ph_string_t   about;
 } ph_var_t;
 
+// `once`: a request is answered once, and nothing goes out unasked; `resend`: answering again does no harm.
 typedef uint8_t ph_replies_t;
 
 #define PH_REPLIES_ONCE 0
 #define PH_REPLIES_RESEND 1
 
+// What tells that a piece arrived: a message of its own, the request for the next one, or nothing.
 typedef uint8_t ph_acks_t;
 
 #define PH_ACKS_MESSAGE 0
 #define PH_ACKS_NEXT_REQUEST 1
 #define PH_ACKS_NONE 2
 
+// `any`: pieces may overtake each other; `sequential`: the device only appends, so that one is under way at a time.
 typedef uint8_t ph_order_t;
 
 #define PH_ORDER_ANY 0
 #define PH_ORDER_SEQUENTIAL 1
 
+// How files move under one driver.
 typedef struct ph_mode_t {
   ph_driver_t   driver;
+  // Bytes of file in one packet: least, most, and where the workflow sets none.
   uint32_t   packet_min;
   uint32_t   packet_max;
   uint32_t   packet_default;
   // Every packet size is a multiple of it; 0 and 1 say nothing.
   uint32_t   packet_align;
+  // Every piece but the last has the packet size and starts at a multiple of it.
   bool   grid;
   // The window where the workflow sets none: packets in flight, at least 1.
   uint16_t   window_default;
+  // The most that a device bears.
   uint16_t   window_max;
   // Bytes that the largest packet has around its piece, topic left out: the host checks the broker's limit with it. In
   // thousandths for what grows with the piece (Base64: 1334).
@@ -468,8 +501,11 @@ typedef struct ph_mode_t {
   ph_order_t   order;
   // The device says itself that the whole file is good (`outcome`); otherwise `ack` of every byte ends a push.
   bool   confirms;
+  // Has words for `query`: `transfer.verify` needs it.
   bool   can_query;
+  // Has words for the command `cancel`.
   bool   can_cancel;
+  // Bytes of the largest file.
   uint64_t   file_max;
 } ph_mode_t;
 
@@ -494,11 +530,15 @@ typedef struct {
 } ph_list_algorithm_t;
 
 typedef struct ph_description_t {
+  // As `codec:` in a workflow says it: 1 to 64 of a-z, 0-9 and `-`.
   ph_string_t   name;
+  // The codec's own, a semantic version.
   ph_string_t   version;
   ph_string_t   about;
   ph_list_var_t   vars;
+  // At most 64, and at least one of either flow.
   ph_list_route_t   routes;
+  // One for each driver that the protocol knows; of two for one direction the first is taken.
   ph_list_mode_t   modes;
   // What devices of this protocol can tell or be told. The host computes these, and MD5 and SHA-256 in any case, puts them into
   // `file.digests` of a push, and compares what a device tells.

@@ -3,8 +3,8 @@
 use ota_topics::{OtaTopicsDevice, OtaTopicsPlatform};
 use packhorse_codec::testing::{DeviceEnd, Hostile, PlatformEnd, mangled, transfer};
 use packhorse_codec::{
-    Algorithm, Command, Digest, Driver, Event, File, Finish, Hello, Incoming, Offer, Outcome, Outgoing, Phase,
-    Progress, Text, Transfer, Verdict,
+    Algorithm, Command, Digest, Driver, Event, Fault, Faulted, File, Finish, Hello, Incoming, Offer, Outcome, Outgoing,
+    Phase, Progress, Text, Transfer, Verdict,
 };
 
 const SIZE: u64 = 100_000;
@@ -254,8 +254,10 @@ fn the_next_attempt_offers_anew_whatever_ended_the_one_before() {
     let saved = pair.platform.save();
     let next = Transfer { saved, attempt: 2, ..opening(&file, 99) };
     let pair = Pair { platform: PlatformEnd::open(next).unwrap(), device: pair.device };
-    let late = pair.to_platform(vec![outcome(Verdict::Failed, "", "")]);
-    assert_eq!(late, [], "it is about the offer of before");
+    let late = pair.device.encode(vec![outcome(Verdict::Failed, "", "")]);
+    let heard = pair.platform.decode(arrived(late.messages));
+    let not_mine = [Faulted { index: 0, fault: Fault::NotMine }];
+    assert_eq!((&heard.events[..], &heard.faults[..]), (&[][..], &not_mine[..]), "it is about the offer of before");
     pair.to_device(vec![offer(0, &file)]);
     let heard = pair.to_platform(vec![outcome(Verdict::Failed, "", "")]);
     assert!(matches!(&heard[..], [Event::Retrying(_), Event::AskOffer(0)]), "{heard:?}");
