@@ -1,7 +1,7 @@
 //! Everything that counts at one time.
 
 use crate::plugin::{self, Plugin, PluginError, StepPlugin};
-use packhorse_core::catalog::{Catalog, Change, Live};
+use packhorse_core::catalog::{Catalog, Change, Live, Refused};
 use packhorse_core::registry::{Devices, Registry};
 use packhorse_core::run::WallTime;
 use packhorse_core::workflow::Workflow;
@@ -85,6 +85,14 @@ impl Generation {
         self.workflows.refused() + self.plugins.refused() + self.pins.refused() + self.devices.refused()
     }
 
+    /// They, with kind and name.
+    pub fn problems(&self) -> impl Iterator<Item = (&'static str, &str, &Refused)> {
+        of("workflow", &self.workflows)
+            .chain(of("plugin", &self.plugins))
+            .chain(of("pin", &self.pins))
+            .chain(of("devices", &self.devices))
+    }
+
     /// The plugin that `reference` (`NAME` or `NAME@VERSION`) means here.
     ///
     /// # Errors
@@ -120,6 +128,13 @@ impl Generation {
             Shelved::Codec { plugin, .. } => Err(other(reference, plugin.name(), "a codec and no step plugin")),
         }
     }
+}
+
+fn of<'a, T>(
+    kind: &'static str,
+    catalog: &'a Catalog<T>,
+) -> impl Iterator<Item = (&'static str, &'a str, &'a Refused)> {
+    catalog.entries().filter_map(move |(name, entry)| Some((kind, name, entry.refused.as_ref()?)))
 }
 
 fn other(reference: &str, name: &str, problem: &str) -> PluginError {

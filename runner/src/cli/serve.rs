@@ -92,15 +92,15 @@ fn told(value: &Value) -> String {
         number("devices"),
         number("refused")
     )];
-    for change in value.get("changes").and_then(Value::as_array).into_iter().flatten() {
-        let word = |key: &str| change.get(key).and_then(Value::as_str).unwrap_or_default();
-        let what = match change.get("change") {
-            Some(Value::String(what)) => what.clone(),
-            Some(other) => other["refused"]["failure"]["message"].as_str().unwrap_or("refused").to_owned(),
-            None => String::new(),
-        };
-        lines.push(format!("  {} {}: {what}", word("kind"), word("name")));
-    }
+    let items = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let line = |item: &Value, what: &str| {
+        let word = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+        format!("  {} {}: {what}", word("kind"), word("name"))
+    };
+    // What was refused now is among what is not good.
+    let changes = items("changes");
+    lines.extend(changes.iter().filter_map(|change| Some(line(change, change.get("change")?.as_str()?))));
+    lines.extend(items("problems").iter().map(|bad| line(bad, bad["message"].as_str().unwrap_or_default())));
     lines.join("\n")
 }
 

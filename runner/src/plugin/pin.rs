@@ -43,7 +43,7 @@ pub(crate) fn read(dir: &Path, name: &str) -> Result<Option<Version>, PluginErro
 
 /// Pins a name to a version that lies in the folder; gives what it was pinned to before.
 pub fn pin(dir: &Path, name: &str, version: &Version) -> Result<Option<Version>, PluginError> {
-    let reference = Reference::parse(&format!("{name}@{version}"))?;
+    let reference = Reference::parse(&format!("{}@{version}", checked(name)?))?;
     let versions = shelf::versions(dir, name);
     if !versions.contains(version) {
         shelf::find(&reference, Some(dir))?;
@@ -58,8 +58,7 @@ pub fn pin(dir: &Path, name: &str, version: &Version) -> Result<Option<Version>,
 
 /// Lets a name mean its newest version again; gives what it was pinned to.
 pub fn unpin(dir: &Path, name: &str) -> Result<Option<Version>, PluginError> {
-    Reference::parse(name)?;
-    let before = read(dir, name).unwrap_or(None);
+    let before = read(dir, checked(name)?).unwrap_or(None);
     let path = path(dir, name);
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(before),
@@ -70,8 +69,7 @@ pub fn unpin(dir: &Path, name: &str) -> Result<Option<Version>, PluginError> {
 
 /// Pins a name to the version before the one that it means now; gives both, that one first.
 pub fn roll_back(dir: &Path, name: &str) -> Result<(Version, Version), PluginError> {
-    Reference::parse(name)?;
-    let versions = shelf::versions(dir, name);
+    let versions = shelf::versions(dir, checked(name)?);
     let now = match read(dir, name)? {
         Some(version) => version,
         None if shelf::has_plain(dir, name) => {
@@ -86,6 +84,11 @@ pub fn roll_back(dir: &Path, name: &str) -> Result<(Version, Version), PluginErr
     })?;
     write(&path(dir, name), &format!("{before}\n"))?;
     Ok((now, before))
+}
+
+/// A name, and not a way to another folder.
+fn checked(name: &str) -> Result<&str, PluginError> {
+    if shelf::is_name(name) { Ok(name) } else { Err(PluginError::BadReference { reference: name.to_owned() }) }
 }
 
 fn not_there(dir: &Path, name: &str) -> PluginError {

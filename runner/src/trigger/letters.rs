@@ -91,13 +91,12 @@ impl Letters {
         Self { index }
     }
 
-    /// Keeps a letter; its id is given here.
+    /// Keeps a letter; its id is given here. Durable with [`KeyValue::settle`].
     pub(super) async fn keep(&self, mut letter: Letter) -> Result<u64, Failure> {
         let number = self.ask(KvRequest::Incr { key: NUMBER.to_owned(), by: 1 }).await?;
         letter.id = number.as_u64().unwrap_or_default();
         let value = serde_json::to_string(&letter).unwrap_or_default();
         self.ask(KvRequest::Set { key: place(letter.id), value, expire: Some(LONGEST) }).await?;
-        self.index.settle().await.map_err(|error| failed(&error))?;
         Ok(letter.id)
     }
 

@@ -146,6 +146,10 @@ impl Shared {
             Ok(_) => {}
             Err(lost) => tracing::error!(%lost, workflow = %name.workflow, "a dead letter is lost"),
         }
+        // Letter and mark together: what comes again after a death is no second letter.
+        if let Err(error) = self.index.settle().await {
+            tracing::error!(%error, workflow = %name.workflow, "a dead letter may be lost");
+        }
         self.books.note(name, |page| page.counts.failed += 1);
     }
 

@@ -7,9 +7,9 @@ use crate::catalog::{Definition, Reload, Shelved};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use packhorse_core::catalog::{Catalog, Entry};
+use packhorse_core::catalog::{Catalog, Entry, Refused};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A workflow by name.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -106,6 +106,9 @@ pub struct Reloaded {
     /// What this look changed.
     #[schema(value_type = Vec<Object>)]
     changes: Vec<Value>,
+    /// Those names, each with its kind, code and message.
+    #[schema(value_type = Vec<Object>)]
+    problems: Vec<Value>,
 }
 
 impl Reloaded {
@@ -120,8 +123,14 @@ impl Reloaded {
             devices: generation.devices.live_count() as u64,
             refused: generation.refused() as u64,
             changes: reload.changes.iter().map(|told| serde_json::to_value(told).unwrap_or_default()).collect(),
+            problems: generation.problems().map(problem).collect(),
         }
     }
+}
+
+fn problem((kind, name, refused): (&str, &str, &Refused)) -> Value {
+    let Refused { failure, since, .. } = refused;
+    json!({ "kind": kind, "name": name, "code": failure.code, "message": failure.message, "since": since.to_rfc3339() })
 }
 
 pub(super) fn load_error<T>(entry: &Entry<T>) -> Option<LoadError> {
