@@ -230,6 +230,33 @@ async fn a_workflow_waits_for_its_codec_and_a_plugin_is_swapped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pin_says_which_version_a_name_means() {
+    let folders = Folders::new().await;
+    let codec = host().load_embedded("acme-tlv").unwrap();
+    let version = codec.version().to_owned();
+    std::fs::write(folders.plugin(&format!("acme-tlv@{version}")), codec.bytes()).unwrap();
+    let text = "kind: workflow/v1\nname: a\ninputs:\n  device: { type: string }\ncodec: acme-tlv\nsteps:\n  - uses: log\n    with: { message: hello }\n";
+    std::fs::write(folders.workflow("a"), text).unwrap();
+    let pin = folders.plugin("acme-tlv").with_extension("pin");
+    std::fs::write(&pin, format!("{version}\n")).unwrap();
+    let reload = folders.catalogs.reload().await.unwrap();
+    assert!(reload.changes.iter().any(|told| told.kind == "pin" && told.name == "acme-tlv"), "{:?}", reload.changes);
+    let generation = reload.generation;
+    assert_eq!(generation.pinned("acme-tlv"), format!("acme-tlv@{version}"));
+    assert_eq!((generation.codec("acme-tlv").unwrap().version(), generation.refused()), (&*version, 0));
+    // What says no version leaves the last good pin; one that is not there refuses whoever names the plugin.
+    std::fs::write(&pin, "latest").unwrap();
+    let stale = folders.until(|generation| generation.pins.refused() == 1).await;
+    assert!(stale.codec("acme-tlv").is_ok() && stale.workflows.refused() == 0);
+    std::fs::write(&pin, "99.0.0").unwrap();
+    let wrong = folders.until(|generation| generation.workflows.refused() == 1).await;
+    assert!(wrong.codec("acme-tlv").unwrap_err().to_string().contains("no version 99.0.0"));
+    assert!(wrong.workflows.live("a").is_some(), "the last good one stays");
+    std::fs::remove_file(&pin).unwrap();
+    folders.until(|generation| generation.refused() == 0 && generation.pinned("acme-tlv") == "acme-tlv").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_saves_are_each_followed_and_none_is_wrong() {
     let folders = Folders::new().await;
     let full = std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1");
