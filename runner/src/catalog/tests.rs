@@ -239,9 +239,7 @@ async fn a_pin_says_which_version_a_name_means() {
     std::fs::write(folders.workflow("a"), text).unwrap();
     let pin = folders.plugin("acme-tlv").with_extension("pin");
     std::fs::write(&pin, format!("{version}\n")).unwrap();
-    let reload = folders.catalogs.reload().await.unwrap();
-    assert!(reload.changes.iter().any(|told| told.kind == "pin" && told.name == "acme-tlv"), "{:?}", reload.changes);
-    let generation = reload.generation;
+    let generation = folders.catalogs.reload().await.unwrap().generation;
     assert_eq!(generation.pinned("acme-tlv"), format!("acme-tlv@{version}"));
     assert_eq!((generation.codec("acme-tlv").unwrap().version(), generation.refused()), (&*version, 0));
     // What says no version leaves the last good pin; one that is not there refuses whoever names the plugin.
