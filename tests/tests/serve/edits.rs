@@ -98,7 +98,7 @@ fn swaps_under_running_transfers_change_nothing_for_them() {
 }
 
 /// Memory of a process in KiB.
-fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
     line.trim().trim_end_matches("kB").trim().parse().expect("a number")

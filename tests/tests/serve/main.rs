@@ -7,6 +7,7 @@
 //! * `devices`: the registry of devices
 //! * `http`: the control API; `client`: how it is asked
 //! * `triggers`: messages, times, files and requests that start runs
+//! * `waiting`: many runs that wait, and a kill
 
 mod admission;
 mod client;
@@ -16,3 +17,4 @@ mod devices;
 mod edits;
 mod http;
 mod triggers;
+mod waiting;

@@ -4,10 +4,13 @@ use super::api::Api;
 use super::{definitions, devices, events, holds, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, RefOr, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
@@ -60,5 +63,27 @@ pub fn document() -> OpenApi {
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_with(Default::default).add_security_scheme("bearer", bearer);
+    tell_problems(&mut document);
     document
+}
+
+/// Problems have a content type of their own (RFC 9457, 3).
+fn tell_problems(document: &mut OpenApi) {
+    let operations =
+        document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
+    for response in operations.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
+        let RefOr::T(response) = response else { continue };
+        if is_problem(response)
+            && let Some(content) = response.content.swap_remove(JSON)
+        {
+            response.content.insert(PROBLEM.to_owned(), content);
+        }
+    }
+}
+
+fn is_problem(response: &Response) -> bool {
+    let Some(RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. })) = response.content.get(JSON) else {
+        return false;
+    };
+    schema.ref_location.ends_with("/Problem")
 }
