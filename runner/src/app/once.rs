@@ -30,7 +30,7 @@ const TICKETS: u32 = 4;
 ///
 /// PH8409 where the key was used for another request, [`TAKEN`] where nobody wrote an id down, PH7002 from the store.
 pub(super) async fn run_of(index: &dyn KeyValue, once: &Once) -> Result<RunId, Failure> {
-    let key = format!("once:{}", hex::encode(&Sha256::digest(&once.key)));
+    let key = format!("\u{1}once:{}", hex::encode(&Sha256::digest(&once.key)));
     for number in 0..TICKETS {
         let ticket = format!("{key}:{number}");
         let drawn = ask(index, KvRequest::Incr { key: ticket.clone(), by: 1 }).await?;
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn who_died_with_the_first_ticket_holds_nobody_up_for_ever() {
         let index = MemoryKeyValue::default();
-        let key = format!("once:{}:0", hex::encode(&Sha256::digest("a")));
+        let key = format!("\u{1}once:{}:0", hex::encode(&Sha256::digest("a")));
         ask(&index, KvRequest::Incr { key, by: 1 }).await.unwrap();
         let run = run_of(&index, &once("a", "1")).await.unwrap();
         assert_eq!(run_of(&index, &once("a", "1")).await.unwrap(), run);

@@ -146,7 +146,7 @@ impl Folder {
     }
 
     fn key(&self, path: &Path) -> String {
-        format!("trigger-file:{}", hash(&[&self.name.workflow, &self.name.id, &path.to_string_lossy()]))
+        format!("\u{1}trigger-file:{}", hash(&[&self.name.workflow, &self.name.id, &path.to_string_lossy()]))
     }
 
     fn say(&mut self, crowded: bool) {

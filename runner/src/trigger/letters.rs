@@ -18,7 +18,7 @@ pub const KEPT: u64 = 1_000;
 /// For so long at the most.
 const LONGEST: Duration = Duration::from_secs(90 * 86_400);
 /// Number of the last letter.
-const NUMBER: &str = "dead-letters";
+const NUMBER: &str = "\u{1}dead-letters";
 
 /// Why no run could be made of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +150,7 @@ impl Letters {
 }
 
 fn place(id: u64) -> String {
-    format!("dead-letter:{}", id % KEPT)
+    format!("\u{1}dead-letter:{}", id % KEPT)
 }
 
 /// The letter of this id; nothing where another one took its place.

@@ -72,7 +72,7 @@ async fn arrived(shared: &Arc<Shared>, name: &Name, desk: &mut Desk, message: Me
         return;
     }
     let digest = digest(&message);
-    let key = format!("trigger-seen:{}", hash(&[&name.workflow, &name.id, &message.topic]));
+    let key = format!("\u{1}trigger-seen:{}", hash(&[&name.workflow, &name.id, &message.topic]));
     if message.retain && matches!(shared.read(&key).await, Ok(Some(seen)) if seen == digest) {
         // A broker sends it again with each connection.
         drop(shared.ask(KvRequest::Expire { key, after: RETAINED }).await);

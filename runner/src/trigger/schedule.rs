@@ -55,7 +55,7 @@ pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::R
 }
 
 fn key(name: &Name) -> String {
-    format!("trigger-schedule:{}", super::mqtt::hash(&[&name.workflow, &name.id]))
+    format!("\u{1}trigger-schedule:{}", super::mqtt::hash(&[&name.workflow, &name.id]))
 }
 
 impl Clock {

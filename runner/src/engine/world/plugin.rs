@@ -29,7 +29,7 @@ struct Reached {
 
 impl Reached {
     fn key(&self) -> String {
-        format!("grants:{}:{}", self.run, self.plugin)
+        format!("\u{1}grants:{}:{}", self.run, self.plugin)
     }
 
     async fn kept(&self, request: KvRequest) -> Result<Value, Failure> {
