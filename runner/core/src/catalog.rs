@@ -141,10 +141,9 @@ impl<T> Catalog<T> {
     #[must_use]
     pub fn next(&self, seen: BTreeMap<String, Seen<T>>, now: WallTime) -> (Self, Vec<(String, Change)>) {
         let mut changes: Vec<(String, Change)> = Vec::new();
-        for (name, before) in &self.entries {
-            if !seen.contains_key(name) && before.live.is_some() {
-                changes.push((name.clone(), Change::Removed));
-            }
+        // Also what never counted: it would be shown as bad for ever.
+        for name in self.entries.keys().filter(|name| !seen.contains_key(*name)) {
+            changes.push((name.clone(), Change::Removed));
         }
         let mut entries = BTreeMap::new();
         for (name, seen) in seen {
@@ -257,7 +256,8 @@ mod tests {
         let told = look(&mut catalog, Some(broken("1")), 1);
         assert!(matches!(change(&told), Some(Change::Refused { kept: false, .. })), "{told:?}");
         assert!(catalog.live("a").is_none() && !catalog.entry("a").unwrap().is_stale());
-        assert_eq!(change(&look(&mut catalog, None, 2)), None, "it never counted");
+        assert_eq!(change(&look(&mut catalog, None, 2)), Some(&Change::Removed), "it is shown no more");
+        assert!(catalog.entry("a").is_none() && catalog.refused() == 0);
         assert_eq!(change(&look(&mut catalog, Some(fine("2")), 3)), Some(&Change::Added));
     }
 }

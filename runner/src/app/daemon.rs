@@ -95,6 +95,7 @@ async fn catalogs(settings: &Settings, host: &Host, metrics: &Arc<Metrics>) -> R
         plugins: settings.plugins.clone(),
         devices: settings.devices.clone(),
         host: host.clone(),
+        downgrades: settings.downgrades.clone(),
         clock: wall,
         told: Arc::new(move |told: &Told| counted.loaded(told.kind, &told.change)),
     };

@@ -85,6 +85,21 @@ pub(super) fn plugin(host: &Host, name: &str, content: &Content) -> Result<Shelv
     Ok(Shelved::Codec { plugin, vectors: Some(passed) })
 }
 
+/// A file that holds an older version than the one of it that counts: mostly a fix undone by accident. One whose name says a version cannot.
+pub(super) fn downgrade(name: &str, before: Option<&Shelved>, now: &Shelved) -> Option<Failure> {
+    let version = |shelved: &Shelved| match shelved {
+        Shelved::Codec { plugin, vectors: Some(_) } => Version::parse(plugin.version()).ok(),
+        _ => None,
+    };
+    let (older, counts) = (version(now)?, version(before?)?);
+    (older < counts).then(|| {
+        let message = format!("{name}.wasm holds version {older}, and {counts} of it counts: a file does not go back by itself");
+        Failure::new("PH6020", Class::Permanent, message).hint(format!(
+            "lay it down as {name}@{older}.wasm and say `packhorse plugin pin {name}@{older}`, or allow it: `plugins: {{ {name}: {{ allow_downgrade: true }} }}`"
+        ))
+    })
+}
+
 /// Which version each name is pinned to. A pin of a version that is not there refuses whatever names it, as a missing plugin does.
 pub(super) fn pins(view: &View, before: &Generation) -> BTreeMap<String, Seen<Version>> {
     view.seen(before.pins.entries().map(|(name, _)| name), |_, content| {

@@ -12,7 +12,7 @@ use packhorse_core::catalog::{Change, Seen};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::run::WallTime;
 use packhorse_core::workflow::MAX_BYTES;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Options {
     pub devices: PathBuf,
     /// Loads plugins.
     pub host: Host,
+    /// Plugins of which a file may take the place of a newer version.
+    pub downgrades: BTreeSet<String>,
     /// Tells the time.
     pub clock: fn() -> WallTime,
     /// Hears of every change.
@@ -97,6 +99,7 @@ impl Catalogs {
         let checker = Checker::start()?;
         let mut keeper = Keeper {
             host: options.host,
+            downgrades: options.downgrades,
             clock: options.clock,
             told: options.told,
             folders,
@@ -145,6 +148,7 @@ struct Folders {
 
 struct Keeper {
     host: Host,
+    downgrades: BTreeSet<String>,
     clock: fn() -> WallTime,
     told: Listener,
     folders: Folders,
@@ -254,7 +258,10 @@ impl Keeper {
     fn plugins_seen(&self, view: &View, before: &Generation) -> BTreeMap<String, Seen<Shelved>> {
         let mut seen = view.seen(before.plugins.entries().map(|(name, _)| name), |name, content| {
             match self.verdicts.get(&(name.to_owned(), content.digest.clone())) {
-                Some(Some(verdict)) => Seen::Content { digest: content.digest.clone(), verdict: verdict.clone() },
+                Some(Some(verdict)) => {
+                    let verdict = verdict.clone().and_then(|shelved| self.no_downgrade(name, before, shelved));
+                    Seen::Content { digest: content.digest.clone(), verdict }
+                }
                 _ => Seen::Unsettled,
             }
         });
@@ -271,6 +278,11 @@ impl Keeper {
             seen.insert(name.to_owned(), Seen::Content { digest, verdict });
         }
         seen
+    }
+
+    fn no_downgrade(&self, name: &str, before: &Generation, now: Arc<Shelved>) -> Result<Arc<Shelved>, Failure> {
+        let counts = before.plugins.live(name).map(|live| &*live.value).filter(|_| !self.downgrades.contains(name));
+        judge::downgrade(name, counts, &now).map_or(Ok(now), Err)
     }
 
     fn devices(&mut self, view: &View, next: &mut Generation, now: WallTime) -> Vec<Told> {

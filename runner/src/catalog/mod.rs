@@ -9,6 +9,8 @@
 
 mod checker;
 mod devices;
+#[cfg(test)]
+mod faults;
 mod generation;
 mod judge;
 mod keeper;

@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 /// For what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     let new = || Host::new(HostSettings { slots: 20, ..HostSettings::default() }).expect("a host");
     HOST.get_or_init(new).clone()
 }
 
-struct Folders {
-    folder: tempfile::TempDir,
-    catalogs: Catalogs,
+pub(super) struct Folders {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) catalogs: Catalogs,
 }
 
 impl Folders {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["workflows", "plugins", "devices"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
@@ -31,16 +31,22 @@ impl Folders {
         Self { folder, catalogs }
     }
 
-    fn workflow(&self, name: &str) -> PathBuf {
+    /// Looks once more from the start, with this plugin allowed to go back.
+    pub(super) async fn allow_downgrade(&mut self, name: &str) {
+        let options = Options { downgrades: [name.to_owned()].into(), ..options(self.folder.path()) };
+        self.catalogs = Catalogs::start(options).await.unwrap();
+    }
+
+    pub(super) fn workflow(&self, name: &str) -> PathBuf {
         self.folder.path().join("workflows").join(format!("{name}.yaml"))
     }
 
-    fn plugin(&self, name: &str) -> PathBuf {
+    pub(super) fn plugin(&self, name: &str) -> PathBuf {
         self.folder.path().join("plugins").join(format!("{name}.wasm"))
     }
 
     /// Waits for a generation of which `wanted` is true.
-    async fn until(&self, wanted: impl Fn(&Generation) -> bool) -> Arc<Generation> {
+    pub(super) async fn until(&self, wanted: impl Fn(&Generation) -> bool) -> Arc<Generation> {
         let mut generations = self.catalogs.subscribe();
         let found = tokio::time::timeout(PATIENCE, generations.wait_for(|generation| wanted(generation)));
         let found = found.await.map(|found| Arc::clone(&found.expect("the keeper works")));
@@ -55,26 +61,27 @@ fn options(folder: &Path) -> Options {
         plugins: folder.join("plugins"),
         devices: folder.join("devices"),
         host: host(),
+        downgrades: std::collections::BTreeSet::new(),
         clock,
         told: Arc::new(|_| {}),
     }
 }
 
 /// A workflow that says so many seconds.
-fn text(name: &str, seconds: u32) -> String {
+pub(super) fn text(name: &str, seconds: u32) -> String {
     format!("kind: workflow/v1\nname: {name}\nsteps:\n  - uses: sleep\n    with: {{ duration: {seconds}s }}\n")
 }
 
-fn digest(generation: &Generation, name: &str) -> Option<String> {
+pub(super) fn digest(generation: &Generation, name: &str) -> Option<String> {
     generation.workflows.live(name).map(|live| live.digest.clone())
 }
 
-fn sha256(text: &str) -> String {
+pub(super) fn sha256(text: &str) -> String {
     use sha2::Digest as _;
     packhorse_core::hex::encode(&sha2::Sha256::digest(text))
 }
 
-fn is(name: &str, seconds: u32) -> impl Fn(&Generation) -> bool {
+pub(super) fn is(name: &str, seconds: u32) -> impl Fn(&Generation) -> bool {
     let (name, wanted) = (name.to_owned(), sha256(&text(name, seconds)));
     move |generation| digest(generation, &name).as_ref() == Some(&wanted)
 }

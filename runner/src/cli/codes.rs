@@ -269,6 +269,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "a codec cannot be found, built or read",
         "the message says which; `packhorse plugin list` lists what there is",
     ),
+    (
+        "PH6020",
+        "a file of the plugins folder holds an older version than the one of it that counts",
+        "say which version is meant with `packhorse plugin pin`, or allow it with `allow_downgrade` in packhorse.yaml",
+    ),
     ("PH6009", "a plugin fails its own vectors and was not loaded", "`packhorse plugin test NAME` shows what differs"),
     (
         "PH6007",

@@ -20,7 +20,7 @@ use packhorse_core::profile::Profiles;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use store::{RetentionFile, StoreFile};
 use value::Lookup;
@@ -78,6 +78,8 @@ pub struct Settings {
     pub grants: BTreeMap<String, Grants>,
     /// How much each plugin may use.
     pub profiles: Profiles,
+    /// Plugins of which a file may take the place of a newer version, in a running daemon.
+    pub downgrades: BTreeSet<String>,
     /// Workflows by name.
     pub workflows: PathBuf,
     /// Entries of devices.
@@ -140,6 +142,7 @@ impl Settings {
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
             profiles: plugins.profiles,
+            downgrades: plugins.downgrades,
             workflows: path(given.workflows, file.workflows, "workflows"),
             devices: path(given.devices, file.devices, "devices"),
             serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,

@@ -4,7 +4,7 @@ use packhorse_core::grant::{CallBudget, FastdfsGrant, Grants, MqttGrant, RedisGr
 use packhorse_core::profile::{Profile, Profiles};
 use packhorse_core::workflow::units;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Most bytes of one run that can be granted.
@@ -16,6 +16,7 @@ pub(super) struct PluginsFile {
     pub(super) folder: Option<PathBuf>,
     pub(super) grants: BTreeMap<String, Grants>,
     pub(super) profiles: Profiles,
+    pub(super) downgrades: BTreeSet<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +26,8 @@ struct PluginFile {
     grants: GrantsFile,
     #[serde(default)]
     profile: Profile,
+    #[serde(default)]
+    allow_downgrade: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,12 +76,14 @@ impl PluginsFile {
                 let read: BTreeMap<String, PluginFile> =
                     serde_yaml::from_value(map).map_err(|error| format!("plugins: {error}"))?;
                 let named = read.iter().map(|(name, plugin)| (name.clone(), plugin.profile)).collect();
+                let back = read.iter().filter(|(_, plugin)| plugin.allow_downgrade);
+                let downgrades = back.map(|(name, _)| name.clone()).collect();
                 let profiles = Profiles { named, ..Profiles::default() };
                 let grants = read.into_iter().map(|(name, plugin)| {
                     let granted = granted(plugin.grants).map_err(|why| format!("plugins.{name}.grants.{why}"))?;
                     Ok((name, granted))
                 });
-                Ok(Self { folder, grants: grants.collect::<Result<_, String>>()?, profiles })
+                Ok(Self { folder, grants: grants.collect::<Result<_, String>>()?, profiles, downgrades })
             }
         }
     }
@@ -155,6 +160,12 @@ mod tests {
         let read = read("json-py: { profile: large }\nacme: { profile: standard }\nother: {}").unwrap();
         let large = ["json-py", "json-py@0.1.0", "acme", "other", "nobody"].map(|name| read.profiles.of(name));
         assert_eq!(large.map(|profile| profile == Profile::Large), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_plugin_may_go_back_where_it_is_said() {
+        let downgrades = read("acme: { allow_downgrade: true }\nother: { allow_downgrade: false }").unwrap().downgrades;
+        assert_eq!(downgrades.into_iter().collect::<Vec<_>>(), ["acme"]);
     }
 
     #[test]

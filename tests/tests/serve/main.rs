@@ -6,6 +6,7 @@
 //! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `devices`: the registry of devices
 //! * `http`: the control API; `client`: how it is asked
+//! * `reloads`: reloads without end
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `waiting`: many runs that wait, and a kill
 
@@ -16,5 +17,6 @@ mod deaths;
 mod devices;
 mod edits;
 mod http;
+mod reloads;
 mod triggers;
 mod waiting;
