@@ -67,7 +67,7 @@ impl Daemon {
                 drop(triggers.set(begun.clone()));
                 let (ground, triggers) = ((*app).clone(), begun.clone());
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
-                let http = Http::start(listener, Api { runner, access, metrics });
+                let http = Http::start(listener, Api { runner, access, metrics, audit: Arc::clone(&app.audit) });
                 Ok((Self { app, catalogs, http, triggers: begun, ended }, taken))
             }
             Err(stop) => {

@@ -13,10 +13,11 @@ use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Compiler, Host, HostSettings};
+use crate::serve::audit::Audit;
 use crate::serve::control::Control;
 use crate::serve::http::metrics::Metrics;
 use crate::settings::{RedisAt, Settings};
-use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal};
+use crate::store::{DataFolder, FolderError, KeyValue, RedisJournal, wall};
 use crate::trigger::Triggers;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::profile::Profiles;
@@ -61,6 +62,8 @@ pub struct App {
     pub services: Services,
     /// The journal, where it lies on Redis.
     pub redis: Option<RedisJournal>,
+    /// Where it is written down who changed what.
+    pub audit: Arc<Audit>,
     control: Option<Control>,
     sweeping: Option<Sweeping>,
     /// Last: the folder is free only when everything else is gone.
@@ -126,10 +129,11 @@ impl App {
             failure,
             rendered: None,
         })?;
-        let control = Control::listen(&data, answers::answerer(ground.clone(), offers))
+        let audit = Arc::new(Audit::open(&data, wall).map_err(|error| cannot_write(&data, &error))?);
+        let control = Control::listen(&data, answers::answerer(ground.clone(), offers), Arc::clone(&audit))
             .map_err(|error| cannot_write(&data, &error))?;
         Point::ControlListening.pass();
-        Ok(Self { ground, services, redis, control: Some(control), sweeping: Some(sweeping), _folder: folder })
+        Ok(Self { ground, services, redis, audit, control: Some(control), sweeping: Some(sweeping), _folder: folder })
     }
 
     /// Parks every run, then stops everything in order.

@@ -1,10 +1,11 @@
 //! The control socket: one JSON line a question, one JSON line an answer, on a socket that only its owner can open.
 
+use super::audit::Audit;
 use packhorse_core::admission::Priority;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::run::FirstMessage;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -121,6 +122,31 @@ pub enum Question {
     Holds,
 }
 
+impl Question {
+    /// Whether it wants something changed, and is a matter of the audit.
+    fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Self::List { .. }
+                | Self::Show { .. }
+                | Self::Explain { .. }
+                | Self::Records { .. }
+                | Self::Devices { .. }
+                | Self::Triggers
+                | Self::Letters { wish: LetterWish::List | LetterWish::Show, .. }
+                | Self::Holds
+        )
+    }
+
+    /// Its name, and what it is about: no values of inputs and variables.
+    fn told(&self) -> (String, Map<String, Value>) {
+        let Ok(Value::Object(mut about)) = serde_json::to_value(self) else { return Default::default() };
+        let call = about.remove("do").and_then(|call| call.as_str().map(str::to_owned)).unwrap_or_default();
+        about.retain(|key, value| !["inputs", "vars", "folder"].contains(&key.as_str()) && !value.is_null());
+        (call, about)
+    }
+}
+
 /// What can be wished of dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,7 +209,7 @@ pub struct Control {
 
 impl Control {
     /// Listens in `folder`, which the caller has locked: a socket that is there already is a dead one's.
-    pub fn listen(folder: &Path, answerer: Answerer) -> io::Result<Self> {
+    pub fn listen(folder: &Path, answerer: Answerer, audit: Arc<Audit>) -> io::Result<Self> {
         let path = folder.join(SOCKET);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -192,7 +218,7 @@ impl Control {
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let places = Arc::new(Semaphore::new(CLIENTS));
-        let task = tokio::spawn(accept(listener, answerer, Arc::clone(&places)));
+        let task = tokio::spawn(accept(listener, Answering { answerer, audit }, Arc::clone(&places)));
         Ok(Self { path, task, places })
     }
 
@@ -211,14 +237,37 @@ impl Drop for Control {
     }
 }
 
-async fn accept(listener: UnixListener, answerer: Answerer, places: Arc<Semaphore>) {
+/// What a client meets.
+#[derive(Clone)]
+struct Answering {
+    answerer: Answerer,
+    audit: Arc<Audit>,
+}
+
+impl Answering {
+    /// Answers, and writes down what was changed.
+    async fn answer(&self, question: Question, by: &str) -> Answer {
+        let told = question.changes().then(|| question.told());
+        let answer = (self.answerer)(question).await;
+        if let (Ok(value), Some((call, mut about))) = (&answer, told) {
+            // Which run was begun.
+            if let Some(run) = value.get("run") {
+                about.insert("run".to_owned(), run.clone());
+            }
+            self.audit.note(by, &call, &Value::Object(about));
+        }
+        answer.map_or_else(Answer::Error, Answer::Ok)
+    }
+}
+
+async fn accept(listener: UnixListener, answering: Answering, places: Arc<Semaphore>) {
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answerer = Arc::clone(&answerer);
+                let answering = answering.clone();
                 tokio::spawn(async move {
-                    let served = tokio::time::timeout(PATIENCE, serve(stream, answerer)).await;
+                    let served = tokio::time::timeout(PATIENCE, serve(stream, answering)).await;
                     tracing::debug!(?served, "control client left");
                     drop(place);
                 });
@@ -231,14 +280,12 @@ async fn accept(listener: UnixListener, answerer: Answerer, places: Arc<Semaphor
     }
 }
 
-async fn serve(mut stream: UnixStream, answerer: Answerer) -> io::Result<()> {
+async fn serve(mut stream: UnixStream, answering: Answering) -> io::Result<()> {
+    let by = stream.peer_cred().map_or_else(|_| "local".to_owned(), |peer| format!("local:{}", peer.uid()));
     let (reader, mut writer) = stream.split();
     let line = line(reader, QUESTION).await?;
     let answer = match serde_json::from_str::<Question>(&line) {
-        Ok(question) => match answerer(question).await {
-            Ok(value) => Answer::Ok(value),
-            Err(failure) => Answer::Error(failure),
-        },
+        Ok(question) => answering.answer(question, &by).await,
         Err(error) => Answer::Error(Failure::new("PH8002", Class::Permanent, format!("unknown question: {error}"))),
     };
     let mut text = serde_json::to_string(&answer)?;
@@ -307,10 +354,24 @@ mod tests {
         })
     }
 
+    fn audit(folder: &Path) -> Arc<Audit> {
+        Arc::new(Audit::open(folder, || packhorse_core::run::WallTime(1)).unwrap())
+    }
+
+    #[test]
+    fn what_changes_something_is_told_without_values() {
+        let inputs = [("image".to_owned(), "secret".to_owned())].into();
+        let start = Question::Start(Start { workflow: "ota".into(), inputs, ..Start::default() });
+        let (call, about) = start.told();
+        assert!(start.changes() && call == "start" && about["workflow"] == "ota", "{about:?}");
+        assert!(!serde_json::to_string(&about).unwrap().contains("secret"));
+        assert!(!Question::Holds.changes() && !Question::Show { run: "x".into() }.changes());
+    }
+
     #[tokio::test]
     async fn questions_are_answered_and_the_socket_is_private() {
         let folder = tempfile::tempdir().unwrap();
-        let control = Control::listen(folder.path(), answerer()).unwrap();
+        let control = Control::listen(folder.path(), answerer(), audit(folder.path())).unwrap();
         let mode = std::fs::metadata(folder.path().join(SOCKET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let answer = ask(folder.path(), &Question::Show { run: "run_1".into() }).await.unwrap();
@@ -324,7 +385,7 @@ mod tests {
     #[tokio::test]
     async fn garbage_gets_an_error_and_the_next_client_is_served() {
         let folder = tempfile::tempdir().unwrap();
-        let _control = Control::listen(folder.path(), answerer()).unwrap();
+        let _control = Control::listen(folder.path(), answerer(), audit(folder.path())).unwrap();
         let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.unwrap();
         stream.write_all(b"{\"do\": 7}\n").await.unwrap();
         let mut text = String::new();

@@ -70,6 +70,18 @@ fn runs_are_started_listed_shown_and_steered() {
     assert_eq!(ids, HashSet::from([run.as_str(), long.as_str(), failed.as_str()]));
     let only = get(&at, "/v1/runs?status=failed,cancelled&workflow=failer").is(200).json();
     assert_eq!(only["items"].as_array().unwrap().len(), 1);
+    // Who changed what stands in the audit: nothing that was only read or was refused, and no values of inputs.
+    let audit = std::fs::read_to_string(daemon.world.data().join("audit.jsonl")).unwrap();
+    let lines: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let calls: Vec<&str> = lines.iter().filter_map(|line| line["call"].as_str()).collect();
+    let steered = |verb: &str| format!("POST /v1/runs/{long}/{verb}");
+    let (pause, resume, cancel) = (steered("pause"), steered("resume"), steered("cancel"));
+    assert_eq!(calls, ["reload", "POST /v1/runs", "POST /v1/runs", &pause, &resume, &cancel, "POST /v1/runs"]);
+    assert!(lines[0]["by"].as_str().is_some_and(|by| by.starts_with("local:")), "{audit}");
+    assert_eq!(
+        (lines[1]["by"].as_str(), &lines[2]["about"]["location"]),
+        (Some("http:local"), &json!(format!("/v1/runs/{long}")))
+    );
     daemon.stop();
 }
 

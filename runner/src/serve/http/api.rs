@@ -5,6 +5,7 @@ use super::devices::DeviceView;
 use super::metrics::Metrics;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
+use crate::serve::audit::Audit;
 use crate::serve::control::Start;
 use crate::trigger::Triggers;
 use packhorse_core::admission::Hold;
@@ -83,6 +84,8 @@ pub struct Api {
     pub access: Arc<Access>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where it is written down who changed what.
+    pub audit: Arc<Audit>,
 }
 
 impl std::fmt::Debug for Api {

@@ -4,13 +4,15 @@ use super::api::Api;
 use super::document::router;
 use super::problem::Problem;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -62,9 +64,24 @@ fn app(api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "PH8401", "this path does not know that method")
         })
+        .layer(middleware::from_fn_with_state(api.clone(), audited))
         .layer(middleware::from_fn(within))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)
+}
+
+/// What has changed something is written down, with who asked.
+async fn audited(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (by, call) = (api.access.who(request.headers()), format!("{} {}", request.method(), request.uri().path()));
+    let response = next.run(request).await;
+    if response.status().is_success() {
+        let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+        api.audit.note(&by, &call, &json!({ "status": response.status().as_u16(), "location": place }));
+    }
+    response
 }
 
 /// Every answer begins within a time, and errors that are not ours become problems.
