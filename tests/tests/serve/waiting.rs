@@ -18,17 +18,25 @@ fn many_runs_wait_and_are_there_again_after_a_kill() {
     daemon.ask(&["reload"]).expect("it is good");
     let runs = count(1_000, 20_000) / CLIENTS * CLIENTS;
     let (empty, at, begun) = (resident(daemon.process().pid()), daemon.http(), Instant::now());
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
+    let gone = std::thread::scope(|scope| {
+        let client = |client: usize| {
             let at = &at;
             scope.spawn(move || {
                 for number in 0..runs / CLIENTS {
                     let body = json!({ "workflow": "sleeps", "inputs": { "n": client * 1_000_000 + number } });
                     post(at, "/v1/runs", &body).is(201);
                 }
-            });
-        }
+            })
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        clients.into_iter().filter_map(|client| client.join().err()).count()
     });
+    let (runs_on, took) = (daemon.process().runs(), begun.elapsed());
+    assert!(
+        gone == 0,
+        "{gone} clients got no answer, after {took:?}; the daemon runs: {runs_on}\n{}",
+        daemon.process().err()
+    );
     let (started, full) = (begun.elapsed(), resident(daemon.process().pid()));
     let waiting = |daemon: &Daemon| {
         let metrics = get(&daemon.http(), "/metrics").is(200).body;
