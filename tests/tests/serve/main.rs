@@ -5,12 +5,13 @@
 //! * `deaths`: `kill -9` with runs of every kind; `kinds`: those runs
 //! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `devices`: the registry of devices
-//! * `http`: the control API; `client`: how it is asked
+//! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `waiting`: many runs that wait, and a kill
 
 mod admission;
 mod client;
+mod contract;
 mod daemon;
 mod deaths;
 mod devices;
