@@ -1,9 +1,11 @@
 //! A small HTTP client: one request a connection, so that nothing of a library stands between the test and the server.
 
+use crate::daemon::status;
+use packhorse_tests::child;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,4 +82,41 @@ pub(crate) fn get(at: &str, path: &str) -> Answer {
 
 pub(crate) fn post(at: &str, path: &str, body: &Value) -> Answer {
     send(at, "POST", path, &[], body.to_string().as_bytes())
+}
+
+/// Starts a run of a workflow that counts; its id.
+#[track_caller]
+pub(crate) fn started(at: &str, workflow: &str, inputs: &Value) -> String {
+    let view = post(at, "/v1/runs", &serde_json::json!({ "workflow": workflow, "inputs": inputs })).is(201).json();
+    view["run"].as_str().expect("a run has an id").to_owned()
+}
+
+pub(crate) fn show(at: &str, run: &str) -> Value {
+    get(at, &format!("/v1/runs/{run}")).is(200).json()
+}
+
+/// Waits until a run is over; its view.
+#[track_caller]
+pub(crate) fn ended(at: &str, run: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let view = show(at, run);
+        if ["succeeded", "failed", "cancelled", "timed_out", "superseded"].contains(&status(&view)) {
+            return view;
+        }
+        assert!(begun.elapsed() < child::PATIENCE, "{run} waited in vain: {view:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A run's journal, record by record.
+pub(crate) fn journal(at: &str, run: &str) -> Vec<Value> {
+    let page = get(at, &format!("/v1/runs/{run}/journal")).is(200).json();
+    page["items"].as_array().expect("records").clone()
+}
+
+/// Unfinished runs of a workflow that stand like this, from a page of metrics.
+pub(crate) fn active(metrics: &str, workflow: &str, (state, reason): (&str, &str)) -> usize {
+    let line = format!("packhorse_runs_active{{workflow=\"{workflow}\",state=\"{state}\",reason=\"{reason}\"}} ");
+    metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
 }

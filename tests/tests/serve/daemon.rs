@@ -6,18 +6,30 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// What it says when it answers.
+pub(crate) const UP: &str = "unfinished runs taken up";
+
 /// A daemon beside a broker and a file store of their own, so that it can be killed alone.
 pub(crate) struct Daemon {
     pub(crate) world: World,
     pub(crate) services: Service,
     process: Option<Child>,
+    /// Where it keeps compiled code, where it is not where all tests do.
+    cache: Option<PathBuf>,
 }
 
 impl Daemon {
     pub(crate) fn start() -> Self {
         let world = World::new();
         let services = world.services();
-        Self::among(world, services)
+        Self::among(world, services, None)
+    }
+
+    /// With compiled code in a folder of its own: what it compiles is of no use to other tests.
+    pub(crate) fn apart() -> Self {
+        let world = World::new();
+        let (services, cache) = (world.services(), world.path("cache"));
+        Self::among(world, services, Some(cache))
     }
 
     /// Beside a broker that is not ours.
@@ -25,29 +37,37 @@ impl Daemon {
         let world = World::new();
         let mut services = world.services();
         (services.mqtt, services.broker) = (broker.url(), broker.address());
-        Self::among(world, services)
+        Self::among(world, services, None)
     }
 
-    fn among(world: World, services: Service) -> Self {
+    fn among(world: World, services: Service, cache: Option<PathBuf>) -> Self {
         for folder in ["workflows", "plugins", "devices", "device"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }
-        let mut daemon = Self { world, services, process: None };
+        let mut daemon = Self { world, services, process: None, cache };
         daemon.begin();
         daemon
     }
 
     /// Starts the process and waits until it answers.
     pub(crate) fn begin(&mut self) {
+        self.spawn();
+        self.says(UP);
+    }
+
+    /// Starts the process.
+    pub(crate) fn spawn(&mut self) {
         let folder = |name: &str| self.world.path(name).display().to_string();
         let (data, workflows, plugins) = (folder("data"), folder("workflows"), folder("plugins"));
         let devices = folder("devices");
         let (mqtt, tracker) = (&self.services.mqtt, &self.services.tracker);
         let at = ["serve", "--mqtt", mqtt, "--fastdfs", tracker, "--data", &data];
         let folders = ["--workflows", &workflows, "--plugins", &plugins, "--devices", &devices];
-        let process = self.world.start(&[&at[..], &folders, &["--listen", "127.0.0.1:0"]].concat());
-        self.process = Some(process);
-        self.says("unfinished runs taken up");
+        let mut command = self.world.command(&[&at[..], &folders, &["--listen", "127.0.0.1:0"]].concat());
+        if let Some(cache) = &self.cache {
+            command.env("XDG_CACHE_HOME", cache);
+        }
+        self.process = Some(Child::start(command, "packhorse serve"));
     }
 
     /// Waits until it has said so on stderr.
@@ -146,6 +166,21 @@ impl Daemon {
         self.world.start(&[&own[..], more].concat())
     }
 
+    /// Starts so many devices in one process, `ID-1` and on, each with a folder of its own.
+    pub(crate) fn devices(&self, codec: &str, id: &str, count: usize, more: &[&str]) -> Child {
+        let count = count.to_string();
+        self.world.device(&self.services.mqtt, codec, id, &[&["--count", &count], more].concat())
+    }
+
+    /// Stores a file; its name, as inputs over HTTP have it.
+    pub(crate) fn upload(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.world.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        let path = path.display().to_string();
+        let told = self.world.ask(&["fastdfs", "upload", &path, "--tracker", &self.services.tracker]).exits(0);
+        format!("fastdfs:{}", told.out.trim())
+    }
+
     /// Whether a device has exactly these bytes under some name.
     pub(crate) fn has(&self, id: &str, bytes: &[u8]) -> bool {
         let wanted = files::sha256(bytes);
@@ -160,4 +195,11 @@ fn is(path: &Path, sha256: &str) -> bool {
 
 pub(crate) fn status(view: &Value) -> &str {
     view["status"].as_str().unwrap_or_default()
+}
+
+/// Memory of a process in KiB.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
 }

@@ -1,9 +1,7 @@
 //! Files that are saved, broken and swapped while runs are under way.
 
 use crate::daemon::{Daemon, status};
-use packhorse_tests::{count, files};
 use rustix::process::Signal;
-use std::time::Duration;
 
 /// A workflow that sleeps and tells which version of it ran.
 fn sleeper(name: &str, version: u32, duration: &str) -> String {
@@ -56,50 +54,4 @@ fn a_broken_file_is_told_and_the_last_good_one_serves() {
     assert_eq!(err.matches("not loaded, the last good one stays").count(), 1, "told once per content:\n{err}");
     assert!(err.contains("a.yaml:3") && err.contains("did you mean `sleep`"), "{err}");
     daemon.stop();
-}
-
-#[test]
-fn swaps_under_running_transfers_change_nothing_for_them() {
-    let devices = count(8, 50);
-    let swaps = count(60, 1_000);
-    let mut daemon = Daemon::start();
-    daemon.take("ota-push");
-    let bytes = files::bytes(count(96, 1_024) * 1024, 71);
-    let image = daemon.world.path("image");
-    std::fs::write(&image, &bytes).unwrap();
-    let file = format!("image={}", image.display());
-    let all: Vec<String> = (0..devices).map(|index| format!("dev-{index}")).collect();
-    let _devices: Vec<_> =
-        all.iter().map(|id| daemon.device("json-base64", id, &["--loss", "0.1", "--seed", "5"])).collect();
-    let start = |id: &String| daemon.run("ota-push", &["-i", &format!("device={id}"), "-i", &file]);
-    let runs: Vec<String> = all.iter().map(start).collect();
-    let text = std::fs::read_to_string(daemon.world.path("workflows/ota-push.yaml")).unwrap();
-    let before = resident(daemon.process().pid());
-    let mut most = before;
-    for swap in 0..swaps {
-        daemon.save("ota-push", &format!("{text}# {swap}\n"));
-        std::thread::sleep(Duration::from_millis(30));
-        most = most.max(resident(daemon.process().pid()));
-    }
-    daemon.ask(&["reload"]).unwrap();
-    let digest = |run: &str| daemon.journal(run)[0]["digest"].as_str().unwrap().to_owned();
-    let pinned = files::sha256(text.as_bytes());
-    for (run, id) in runs.iter().zip(&all) {
-        let view = daemon.until(run, |view| !["running", "waiting", "queued"].contains(&status(view)));
-        assert_eq!(status(&view), "succeeded", "{view:#}");
-        assert_eq!(digest(run), pinned, "{run} keeps what it began with");
-        assert!(daemon.has(id, &bytes), "{id} has the image");
-    }
-    let after = daemon.run("ota-push", &["-i", "device=dev-0", "-i", &file]);
-    let newest = files::sha256(format!("{text}# {}\n", swaps - 1).as_bytes());
-    assert_eq!(digest(&after), newest);
-    println!("{swaps} swaps under {devices} pushes: none disturbed; {before} KiB before, at most {most} KiB meanwhile");
-    daemon.stop();
-}
-
-/// Memory of a process in KiB.
-pub(crate) fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
-    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
 }

@@ -1,6 +1,6 @@
 //! The control API: runs are started, watched and steered over HTTP; bad requests are answered, limited and shown.
 
-use crate::client::{get, post, send};
+use crate::client::{ended, get, post, send};
 use crate::daemon::{Daemon, status};
 use packhorse_tests::count;
 use serde_json::{Value, json};
@@ -20,18 +20,6 @@ fn daemon() -> Daemon {
     daemon.save("failer", FAILER);
     daemon.ask(&["reload"]).expect("both are good");
     daemon
-}
-
-fn ended(at: &str, run: &str) -> Value {
-    let begun = Instant::now();
-    loop {
-        let view = get(at, &format!("/v1/runs/{run}")).is(200).json();
-        if ["succeeded", "failed", "cancelled"].contains(&status(&view)) {
-            return view;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{view:#}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

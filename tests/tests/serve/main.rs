@@ -1,22 +1,25 @@
 //! The daemon as a process: files are edited under it, it is killed and started again, and runs go on as they began.
 //!
 //! * `daemon`: a daemon with folders of its own, and how it is asked
-//! * `edits`: files that are saved, broken and swapped while runs are under way
-//! * `deaths`: `kill -9` with runs of every kind
+//! * `edits`: files that are saved and broken while runs are under way; `swaps`: workflows and codecs swapped under load
+//! * `deaths`: `kill -9` with runs of every kind; `kinds`: those runs
 //! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `devices`: the registry of devices
-//! * `http`: the control API; `client`: how it is asked
+//! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `waiting`: many runs that wait, and a kill
 
 mod admission;
 mod client;
+mod contract;
 mod daemon;
 mod deaths;
 mod devices;
 mod edits;
 mod http;
+mod kinds;
 mod reloads;
+mod swaps;
 mod triggers;
 mod waiting;

@@ -1,8 +1,7 @@
 //! Reloads without end: the daemon stays as large as it is.
 
 use crate::client::{get, send};
-use crate::daemon::Daemon;
-use crate::edits::resident;
+use crate::daemon::{Daemon, resident};
 use packhorse_tests::count;
 use packhorse_tests::files::sha256;
 

@@ -1,8 +1,7 @@
 //! A daemon full of runs that wait: what they cost, and how soon it has them again after a death.
 
-use crate::client::{get, post};
-use crate::daemon::Daemon;
-use crate::edits::resident;
+use crate::client::{active, get, post};
+use crate::daemon::{Daemon, resident};
 use packhorse_tests::count;
 use serde_json::json;
 use std::time::Instant;
@@ -40,8 +39,7 @@ fn many_runs_wait_and_are_there_again_after_a_kill() {
     let (started, full) = (begun.elapsed(), resident(daemon.process().pid()));
     let waiting = |daemon: &Daemon| {
         let metrics = get(&daemon.http(), "/metrics").is(200).body;
-        let line = "packhorse_runs_active{workflow=\"sleeps\",state=\"waiting\",reason=\"sleeping\"} ";
-        metrics.lines().find_map(|found| found.strip_prefix(line)?.parse::<usize>().ok()).unwrap_or(0)
+        active(&metrics, "sleeps", ("waiting", "sleeping"))
     };
     assert_eq!(waiting(&daemon), runs);
     daemon.kill();

@@ -55,12 +55,23 @@ struct Following {
     _place: Arc<Place>,
 }
 
+/// One event of a stream.
+#[derive(Debug, utoipa::ToSchema)]
+pub(super) struct RecordEvent {
+    /// The record's number, for `Last-Event-ID`.
+    id: String,
+    /// The record's kind, as its `fact` says.
+    event: String,
+    /// The record: JSON in one line.
+    data: String,
+}
+
 /// A run's journal as it grows, to its end. `Last-Event-ID` goes on after that record.
 #[utoipa::path(get, path = "/v1/runs/{run}/events", tag = "runs",
     params(("run" = String, Path, description = "Its id"),
         ("Last-Event-ID" = Option<String>, Header, description = "Number of the last record that is known")),
-    responses((status = 200, description = "Server-sent events: id is the record's number, event its kind, data the record",
-        body = String, content_type = "text/event-stream"), (status = 400, body = Problem), (status = 401, body = Problem),
+    responses((status = 200, description = "Server-sent events, each of them like this",
+        body = RecordEvent, content_type = "text/event-stream"), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn events(
@@ -101,7 +112,7 @@ impl Following {
             if let Some(record) = self.ready.pop_front() {
                 self.next += 1;
                 self.over = record["fact"] == "finished";
-                return Some(event(&record));
+                return Some(RecordEvent::of(&record).told());
             }
             if self.over {
                 return None;
@@ -126,8 +137,13 @@ impl Following {
     }
 }
 
-fn event(record: &Value) -> Event {
-    let kind = record["fact"].as_str().unwrap_or("fact");
-    let event = Event::default().id(record["seq"].to_string()).event(kind);
-    event.data(record.to_string())
+impl RecordEvent {
+    fn of(record: &Value) -> Self {
+        let event = record["fact"].as_str().unwrap_or("fact").to_owned();
+        Self { id: record["seq"].to_string(), event, data: record.to_string() }
+    }
+
+    fn told(self) -> Event {
+        Event::default().id(self.id).event(self.event).data(self.data)
+    }
 }

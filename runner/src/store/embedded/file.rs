@@ -8,6 +8,9 @@ use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
+/// Bytes of pages that are kept at hand. The system keeps pages of the file too; with redb's own 1 GiB the process would grow with its journal.
+const CACHE: usize = 8 << 20;
+
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     if !path.try_exists().map_err(io("look at", path))? {
         create(path)?;
@@ -18,7 +21,7 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 }
 
 fn open_whole(path: &Path) -> Result<Database, StoreError> {
-    let mut database = Database::open(path).map_err(|error| opening(path, error))?;
+    let mut database = Database::builder().set_cache_size(CACHE).open(path).map_err(|error| opening(path, error))?;
     if !database.check_integrity().map_err(|error| opening(path, error))? {
         // It went back to its last whole commit. What came after may be known to devices already: say so, once.
         return Err(StoreError::damaged(format!(
