@@ -4,7 +4,7 @@
 //! * `edits`: files that are saved, broken and swapped while runs are under way
 //! * `deaths`: `kill -9` with runs of every kind
 //! * `admission`: who may go on: groups, priorities, slots, holds
-//! * `devices`: the registry of devices
+//! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `waiting`: many runs that wait, and a kill
@@ -16,5 +16,6 @@ mod deaths;
 mod devices;
 mod edits;
 mod http;
+mod presence;
 mod triggers;
 mod waiting;
