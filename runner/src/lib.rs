@@ -7,6 +7,7 @@
 //! * `engine`: owns runs, over link and the traits of the adapters
 //! * `catalog`: workflows and plugins that are edited under a running process
 //! * `trigger`: messages, times, files and requests that start runs by themselves
+//! * `presence`: status topics of devices, where their wills lie
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
 //! * `failpoint`: places where tests strike this process; every room may name it
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod link;
 pub mod plugin;
+pub mod presence;
 pub mod serve;
 pub mod settings;
 pub mod store;

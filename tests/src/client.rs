@@ -1,7 +1,7 @@
 //! An MQTT client that knows nothing of Packhorse: for devices that are foreign, hostile or silent.
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
 use rumqttc::v5::{Client, Event, MqttOptions};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -86,6 +86,66 @@ impl Drop for Stranger {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         drop(self.client.disconnect());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// A client with a last will, which the broker keeps and tells when the client dies.
+pub struct Mortal {
+    client: Client,
+    acknowledged: mpsc::Receiver<()>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Mortal {
+    /// Connects to `HOST:PORT` with this will, topic and payload, and waits until the broker has said yes.
+    pub fn connect(broker: &str, (topic, payload): (&str, &str)) -> Self {
+        let (host, port) = broker.trim_start_matches("mqtt://").rsplit_once(':').expect("HOST:PORT");
+        let id = format!("mortal-{}", rand::random::<u32>());
+        let mut options = MqttOptions::new(id, host, port.parse().expect("a port"));
+        options.set_keep_alive(Duration::from_secs(30));
+        options.set_last_will(LastWill::new(topic, payload.to_owned(), QoS::AtLeastOnce, true, None));
+        let (client, mut connection) = Client::new(options, 16);
+        let (say, acknowledged) = mpsc::channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            // Its connection ends with it, without a word.
+            while !ending.load(Ordering::Relaxed) {
+                match connection.recv_timeout(Duration::from_millis(20)) {
+                    Ok(Ok(Event::Incoming(Packet::ConnAck(_) | Packet::PubAck(_)))) => drop(say.send(())),
+                    Ok(Err(_)) => return,
+                    Ok(Ok(_)) | Err(_) => {}
+                }
+            }
+        });
+        let mortal = Self { client, acknowledged, over, thread: Some(thread) };
+        mortal.acknowledged.recv_timeout(Duration::from_secs(30)).expect("the broker answers");
+        mortal
+    }
+
+    /// Publishes at QoS 1 as the topic's retained message, and waits until the broker has it.
+    pub fn keep(&self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, QoS::AtLeastOnce, true, payload.into()).expect("the queue takes it");
+        self.acknowledged.recv_timeout(Duration::from_secs(30)).expect("the broker answers");
+    }
+
+    /// Is gone as by a power cut: the connection breaks without a DISCONNECT.
+    pub fn die(self) {}
+}
+
+impl std::fmt::Debug for Mortal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Mortal").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }

@@ -106,6 +106,7 @@ impl World {
             checkpoint: None,
             first,
             control: watched,
+            heard: None,
             notes,
             claim: Arc::new(Unclaimed),
             meter: Arc::new(NoMeter),

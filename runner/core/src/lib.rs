@@ -11,6 +11,7 @@ pub mod failure;
 pub mod file;
 pub mod grant;
 pub mod hex;
+pub mod presence;
 pub mod profile;
 pub mod registry;
 pub mod run;

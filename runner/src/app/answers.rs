@@ -9,7 +9,8 @@ use crate::serve::http::metrics::Metrics;
 use crate::serve::http::{DeviceList, Reloaded};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Runs that an abbreviated id, or a device, is looked for among.
@@ -30,6 +31,7 @@ pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
                 (Question::Start(start), Some(Offers { catalogs, metrics, .. })) => {
                     begin(&ground, &catalogs, &metrics, start).await
                 }
+                (Question::Explain { subject }, Some(_)) => explained(&ground, &subject).await,
                 (Question::Devices { id }, Some(Offers { catalogs, .. })) => devices(&ground, &catalogs, id).await,
                 (Question::Reload, Some(Offers { catalogs, .. })) => reload(&catalogs).await,
                 (question, Some(Offers { triggers, .. })) if super::triggers::concerns(&question) => {
@@ -150,6 +152,25 @@ async fn explain(engine: &EngineHandle, subject: &str) -> Result<Value, Failure>
     let (ended, open): (Vec<LiveView>, Vec<LiveView>) = of_device.partition(|run| run.view.status.is_final());
     let items: Vec<LiveView> = open.into_iter().take(OPEN).chain(ended.into_iter().take(ENDED)).collect();
     Ok(json!({ "items": items }))
+}
+
+/// The same, with what is known of the presence of devices that are waited for, and of the one that was asked about.
+async fn explained(ground: &Ground, subject: &str) -> Result<Value, Failure> {
+    let mut told = explain(&ground.engine, subject).await?;
+    let items = told["items"].as_array().into_iter().flatten();
+    let waited = items.filter_map(|run| run.pointer("/unfinished/device")?.as_str());
+    let asked = Some(subject).filter(|subject| !subject.starts_with("run_"));
+    let devices: BTreeSet<String> = waited.chain(asked).map(str::to_owned).collect();
+    let mut known = Map::new();
+    for device in devices {
+        let presence = match &ground.world.presence {
+            Some(presence) => presence.known(&device).await,
+            None => None,
+        };
+        known.extend(presence.map(|presence| (device, presence.view())));
+    }
+    told["presence"] = Value::Object(known);
+    Ok(told)
 }
 
 async fn view(engine: &EngineHandle, run: &RunId) -> Result<Value, Failure> {

@@ -8,6 +8,7 @@ use crate::app::exit::Stop;
 use crate::catalog::{Catalogs, Options, Told};
 use crate::engine::{EngineHandle, LiveView};
 use crate::plugin::Host;
+use crate::presence::{self, Presence};
 use crate::serve::control::Start;
 use crate::serve::http::metrics::Metrics;
 use crate::serve::http::{Access, Answer, Api, DeviceView, Grant, Http, Once, Readiness, Runner, Scope, Started};
@@ -38,6 +39,7 @@ pub struct Daemon {
     /// Its API.
     pub http: Http,
     triggers: Triggers,
+    presence: Option<Presence>,
     ended: JoinHandle<()>,
 }
 
@@ -61,14 +63,18 @@ impl Daemon {
         let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
         app.services.http = listener.local_addr().ok();
         let begun = ready(&app).await;
-        let begun = begun.and_then(|taken| Ok((taken, super::triggers::begin(&app, &catalogs, &metrics)?)));
+        let begun = begun.and_then(|taken| {
+            // Before triggers: what they start should know who is there.
+            let presence = listening(&app, &catalogs)?;
+            Ok((taken, presence, super::triggers::begin(&app, &catalogs, &metrics)?))
+        });
         match begun {
-            Ok((taken, begun)) => {
+            Ok((taken, presence, begun)) => {
                 drop(triggers.set(begun.clone()));
                 let (ground, triggers) = ((*app).clone(), begun.clone());
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
                 let http = Http::start(listener, Api { runner, access, metrics, audit: Arc::clone(&app.audit) });
-                Ok((Self { app, catalogs, http, triggers: begun, ended }, taken))
+                Ok((Self { app, catalogs, http, triggers: begun, presence, ended }, taken))
             }
             Err(stop) => {
                 app.stop().await?;
@@ -80,6 +86,7 @@ impl Daemon {
     /// Takes no more work, parks every run and stops everything in order.
     pub async fn stop(self) -> Result<(), Stop> {
         self.triggers.stop();
+        drop(self.presence);
         self.http.stop().await;
         let stopped = self.app.stop().await;
         self.ended.abort();
@@ -107,6 +114,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {
         Stop::unavailable("PH1002", format!("the API cannot listen on {address}: {error}"))
             .hint("choose another address with --listen; port 0 takes a free one")
     })
+}
+
+/// Listens to the status topics of devices.
+fn listening(app: &App, catalogs: &Catalogs) -> Result<Option<Presence>, Stop> {
+    let Some(presences) = app.world.presence.clone() else { return Ok(None) };
+    let parts = presence::Parts {
+        bus: app.world.bus.clone(),
+        presences,
+        catalogs: catalogs.clone(),
+        engine: app.engine.clone(),
+    };
+    let started = Presence::start(parts);
+    started.map(Some).map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))
 }
 
 /// Writes down where everything is, and takes up what is unfinished.
@@ -198,7 +218,11 @@ impl Runner for Behind {
 /// What a device id comes to.
 pub(super) async fn device(ground: &Ground, catalogs: &Catalogs, id: &str) -> Result<DeviceView, Failure> {
     let hello = super::devices::hello(&*ground.world.index, id).await?;
-    Ok(DeviceView::of(&catalogs.current(), id, hello))
+    let known = match &ground.world.presence {
+        Some(presence) => presence.known(id).await,
+        None => None,
+    };
+    Ok(DeviceView::of(&catalogs.current(), id, hello, known.map(|known| known.view())))
 }
 
 /// Starts a run for somebody who is not at this machine's terminal; with a key, one for all who come with it.

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads the folder; where there is none, nothing is registered. Blocks.
+/// Reads the folder; where there is none, nothing is registered. Blocks, and needs a large stack.
 ///
 /// # Errors
 ///

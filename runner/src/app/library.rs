@@ -50,8 +50,7 @@ impl Library<'_> {
             Self::Generation(generation, _) => Ok(Arc::clone(&generation.registry)),
             Self::Folders(_) => {
                 let folder = settings.devices.clone();
-                let read = tokio::task::spawn_blocking(move || read_devices(&folder)).await;
-                read.map_err(|error| Stop::bug(error.to_string()))?.map(Arc::new)
+                with_large_stack(move || read_devices(&folder)).await?.map(Arc::new)
             }
         }
     }

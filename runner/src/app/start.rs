@@ -9,7 +9,7 @@ use super::sweep::Sweeping;
 use crate::app::exit::{Exit, Stop};
 use crate::blob::{BlobStore, Contents, FastdfsBlobs, PacketBlobs};
 use crate::catalog::Catalogs;
-use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, World};
+use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, Presences, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
 use crate::plugin::{Compiler, Host, HostSettings};
@@ -108,7 +108,14 @@ impl App {
         };
         let kept = journal.clone();
         let grants = Arc::new(settings.grants.clone());
-        let world = World { bus, blobs, contents, values, index, ledger, mirror, journal: kept, host, grants, link };
+        // What counts is known before runs are taken up: a device that was gone holds them back at once.
+        let presence = offers.as_ref().map(|offers| {
+            let presences = Presences::new(index.clone());
+            presences.follow(Arc::clone(&offers.catalogs.current().registry));
+            Arc::new(presences)
+        });
+        let world =
+            World { bus, blobs, contents, values, index, ledger, mirror, presence, journal: kept, host, grants, link };
         let sweeping = Sweeping::start(journal.clone(), owner.clone(), settings.retention, settings.data.clone());
         let engine = EngineHandle::launch(Parts {
             journal,

@@ -153,6 +153,7 @@ async fn carried(
         checkpoint: None,
         first: None,
         control,
+        heard: None,
         notes,
         claim: Arc::new(Unclaimed),
         meter: Arc::new(NoMeter),

@@ -46,7 +46,10 @@ impl Starter for Starting {
 }
 
 async fn started(ground: Ground, catalogs: Catalogs, metrics: Arc<Metrics>, asked: Asked) -> Result<Begun, Failure> {
-    let Asked { workflow, inputs, folder, context, key, message } = asked;
+    let Asked { workflow, inputs, folder, context, key, live, message } = asked;
+    if let (Some(presence), Some(device), true) = (&ground.world.presence, inputs.get("device"), live) {
+        presence.heard(device);
+    }
     let (name, kind) = (workflow.clone(), workflow_kind(&context).to_owned());
     let once = key.map(|key| Once { key: key.key, request: key.request });
     let start = Start { workflow, inputs, folder, trigger: context, message, ..Start::default() };

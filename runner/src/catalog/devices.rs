@@ -6,6 +6,7 @@ use super::scan::{Content, View};
 use packhorse_core::catalog::{Catalog, Seen};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::registry::{self, Clash, Devices, Registry};
+use packhorse_core::workflow::expr::STACK;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -63,7 +64,13 @@ impl Reader {
 
 fn read(content: &Content) -> Read {
     let bytes = content.bytes.as_ref().map_err(Clone::clone)?;
-    let devices = registry::read(bytes, &content.path.display().to_string());
+    let work = || registry::read(bytes, &content.path.display().to_string());
+    // Expressions need the stack.
+    let read = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("devices".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
+    });
+    let devices = read.ok_or_else(|| Failure::new("PH9001", Class::Bug, "the thread that reads devices stopped"))?;
     devices.map(Arc::new).map_err(|problems| Failure::new("PH2011", Class::Permanent, problems.to_string()))
 }
 

@@ -250,6 +250,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "the broker that serves now takes smaller packets than the transfer sends",
         "raise its maximum packet size, or set message_limit lower in the workflow; both numbers are in the message",
     ),
+    (
+        "PH5112",
+        "the device's will message said that it is gone: nothing was sent to it",
+        "look at its power and connection; it goes on by itself when the device is heard, and tries in any case within 5 minutes",
+    ),
     ("PH5302", "a message was refused", "the message says by whom and why"),
     (
         "PH6001",
@@ -405,6 +410,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "send the message again; `packhorse dead-letters drop ID` throws the letter away",
     ),
     ("PH8507", "the folder of a trigger cannot be looked at", "make it, or check its rights"),
+    (
+        "PH8508",
+        "a message on a device's status topic is no text, or too long",
+        "look at what the device publishes there, and at `presence` of its entry",
+    ),
     ("PH8030", "the list of --each cannot be used", "one device a line; `#` begins a comment"),
     (
         "PH8040",

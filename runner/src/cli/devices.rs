@@ -34,8 +34,7 @@ async fn told(settings: &Settings, id: Option<String>) -> Result<Value, Stop> {
         Err(failure) => return Err(super::ask::stop(failure)),
     }
     let folder = settings.devices.clone();
-    let read = tokio::task::spawn_blocking(move || app::read_devices(&folder)).await;
-    let registry = read.map_err(|error| Stop::bug(error.to_string()))??;
+    let registry = app::with_large_stack(move || app::read_devices(&folder)).await??;
     let value = match id {
         None => serde_json::to_value(DeviceList::plain(&registry)),
         Some(id) => serde_json::to_value(DeviceView::plain(&registry, &id, None)),
@@ -100,7 +99,22 @@ fn page(value: &Value) -> String {
     for (name, value) in known {
         lines.push(format!("  {name:<9} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
     }
+    lines.extend(presence(&value["presence"]).map(|words| format!("  presence  {words}")));
     lines.join("\n")
+}
+
+/// Whether a device is there, in words; nothing where nothing is known.
+pub(super) fn presence(known: &Value) -> Option<String> {
+    let (online, since) = (known.get("online")?.as_bool()?, word(known, "since"));
+    let told = match (online, word(known, "by")) {
+        (true, "traffic") => "it was heard",
+        (true, _) => "it said so itself",
+        (false, _) => "its will message said",
+    };
+    let heard = known.get("heard_at").and_then(Value::as_str);
+    let heard = heard.map_or_else(String::new, |at| format!("; last heard {at}"));
+    let state = if online { "online" } else { "offline" };
+    Some(format!("{state} since {since}, as {told}{heard}"))
 }
 
 #[cfg(test)]
@@ -125,6 +139,13 @@ mod tests {
         let device = json!({ "id": "a", "codec": "acme-tlv", "model": null, "vars": {}, "labels": { "site": "x" } });
         let text = page(&json!({ "id": "a", "match": "a", "file": "lab", "stale": false, "device": device }));
         assert!(text.contains("acme-tlv") && text.contains("site") && !text.contains("vars"), "{text}");
-        assert!(page(&json!({ "id": "b", "stale": false, "device": { "id": "b" } })).contains("none"));
+        let known = json!({ "online": false, "since": "S", "heard_at": "H", "by": "will" });
+        let text = page(&json!({ "id": "b", "stale": false, "device": { "id": "b" }, "presence": known }));
+        assert!(
+            text.contains("none") && text.contains("offline since S, as its will message said; last heard H"),
+            "{text}"
+        );
+        let text = page(&json!({ "id": "b", "stale": false, "device": { "id": "b" }, "presence": null }));
+        assert!(!text.contains("presence"), "{text}");
     }
 }

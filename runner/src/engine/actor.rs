@@ -1,5 +1,6 @@
 //! The engine's thread: gathers what happens into one event after another, decides, hands facts to the writer, begins and stops jobs.
 
+use super::away::Away;
 use super::clock::Clock;
 use super::command::{Command, Finish, Reply, Signal, Wish};
 use super::gate::{Gate, Ticket};
@@ -52,6 +53,7 @@ pub(super) struct Actor {
     pub(super) signals: UnboundedSender<Signal>,
     pub(super) lanes: HashMap<RunId, Lane>,
     pub(super) gate: Gate,
+    pub(super) away: Away,
     /// New runs that are being claimed.
     starting: HashMap<RunId, (Box<NewRun>, Reply<()>)>,
     /// Runs that are being read, with what is wished of them.
@@ -80,6 +82,7 @@ impl Actor {
             signals,
             lanes: HashMap::new(),
             gate: Gate::default(),
+            away: Away::default(),
             starting: HashMap::new(),
             loading: HashMap::new(),
             due: BTreeSet::new(),
@@ -168,6 +171,10 @@ impl Actor {
             Command::Compile { digest, source, reply } => drop(reply.send(Ok(self.compile(&digest, &source).ok()))),
             Command::Census { reply } => drop(reply.send(Ok(self.census()))),
             Command::Hold { holds, reply } => self.hold(holds, reply),
+            Command::Heard { device, reply } => {
+                self.device_heard(&device);
+                drop(reply.send(Ok(())));
+            }
             Command::TakingUp { begun, reply } => {
                 self.gate.waits = begun;
                 drop(reply.send(Ok(())));

@@ -47,6 +47,7 @@ impl Actor {
     pub(super) fn let_go(&mut self, run: &RunId) -> Option<Lane> {
         let lane = self.lanes.remove(run)?;
         self.gate.leave(run, &lane);
+        self.away.leave(run, &lane);
         Some(lane)
     }
 
@@ -73,6 +74,7 @@ impl Actor {
         if facts.iter().any(|record| matters(&record.fact, barred)) {
             self.gate.mark(run);
         }
+        self.away.note(run, lane);
         if facts.is_empty() {
             match (reply, lane.pending.back_mut()) {
                 (Some(reply), Some(pending)) => pending.replies.push(reply),
@@ -162,6 +164,7 @@ impl Actor {
             run: lane.context.clone(),
             epoch: order.epoch,
             checkpoint,
+            before: order.before,
             control: orders,
             notes,
             hold: Hold::new(self.writer.clone(), lane.course.nothing(), self.signals.clone()),

@@ -50,6 +50,11 @@ pub(super) enum Command {
         holds: Vec<Hold>,
         reply: Reply<()>,
     },
+    /// A device was heard.
+    Heard {
+        device: String,
+        reply: Reply<()>,
+    },
     /// Runs are taken up until it is said that all have been: admission waits.
     TakingUp {
         begun: bool,

@@ -267,9 +267,9 @@ impl EngineHandle {
         self.wish(run, Wish::Event(RunEvent::Retry)).await
     }
 
-    /// A device is heard again: a run that waits for it between attempts goes on at once.
-    pub async fn device_back(&self, run: &RunId) -> Result<(), EngineError> {
-        self.wish(run, Wish::Event(RunEvent::DeviceBack)).await
+    /// A device is heard: every run that waits for it between attempts goes on at once, or as soon as nothing else keeps it.
+    pub async fn device_heard(&self, device: String) -> Result<(), EngineError> {
+        self.ask(|reply| Command::Heard { device, reply }).await
     }
 
     /// A run as it is now, from memory or from the journal.

@@ -8,11 +8,12 @@
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
 //!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
-//! * `gate`: admission: which runs may go on.
+//! * `gate`: admission: which runs may go on; `away`: which wait for a device that is not there.
 //! * `clock`: time that never goes back.
 //! * `world`: the real performer.
 
 mod actor;
+mod away;
 mod carry;
 mod clock;
 mod command;
@@ -35,4 +36,4 @@ pub use hold::Hold;
 pub use notes::NoteSender;
 pub use performer::*;
 pub use telling::*;
-pub use world::{Files, Ledger, Mirror, Quarantine, World, hello_key, quarantine, release};
+pub use world::{Files, Ledger, Mirror, Presences, Quarantine, World, hello_key, quarantine, release};

@@ -5,6 +5,7 @@ use super::notes::NoteSender;
 use super::telling::TransferView;
 use crate::store::BoxFuture;
 use packhorse_core::effect::{Effect, Outcome, Traffic};
+use packhorse_core::failure::Failure;
 use packhorse_core::grant::RefusedCall;
 use packhorse_core::run::{CodecPin, EffectId, FirstMessage, RunId};
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct Job {
     pub epoch: u32,
     /// What [`Note::Checkpoint`] last said in this round of the step, in this process or an earlier one.
     pub checkpoint: Option<Vec<u8>>,
+    /// What the attempt before it failed with, in this round of the step.
+    pub before: Option<Failure>,
     /// Whether to go on.
     pub control: watch::Receiver<Control>,
     /// How it goes.

@@ -40,6 +40,8 @@ pub(super) struct Drive<M> {
     pub(super) source: Option<Source>,
     pub(super) landing: Option<Landing>,
     pub(super) notes: mpsc::Sender<LinkNote>,
+    /// Changes when somebody else hears the device.
+    pub(super) heard: Option<watch::Receiver<u64>>,
     pub(super) clock: Clock,
     pub(super) told: Option<Instant>,
     /// When the device was last heard in an earlier attempt: UTC in milliseconds since 1970.
@@ -78,6 +80,8 @@ enum Woken {
     /// Whoever asked for the transfer is gone.
     Abandoned,
     Connection,
+    /// Somebody else has heard the device.
+    Heard,
     Room,
     Time,
 }
@@ -113,6 +117,7 @@ impl<M: Machine> Drive<M> {
                 Woken::Control => self.control(control),
                 Woken::Abandoned => self.talk.machine.park(self.clock.now()),
                 Woken::Connection => self.connection(&mut status)?,
+                Woken::Heard => self.talk.machine.wake(self.clock.now()),
                 Woken::Room => {
                     self.talk.channel.flush(self.bus.as_ref());
                     self.untroubled()?;
@@ -134,7 +139,7 @@ impl<M: Machine> Drive<M> {
     ) -> Woken {
         let deadline = self.talk.machine.poll_timeout().map(|time| self.clock.instant(time));
         let full = self.talk.channel.is_full();
-        let landing = self.landing.as_mut();
+        let (landing, heard) = (self.landing.as_mut(), self.heard.as_mut());
         tokio::select! {
             biased;
             changed = control.changed() => if changed.is_ok() { Woken::Control } else { Woken::Abandoned },
@@ -144,6 +149,7 @@ impl<M: Machine> Drive<M> {
                 super::pull::Woken::Digests(made) => Woken::Digests(made),
             },
             changed = status.changed() => { let _ = changed; Woken::Connection }
+            () = changed(heard) => Woken::Heard,
             () = self.bus.ready(), if full => Woken::Room,
             () = until(deadline), if !full => Woken::Time,
             () = tokio::time::sleep(TELL * 5) => { self.tell(true); Woken::Room }
@@ -275,6 +281,15 @@ impl<M: Machine> Drive<M> {
 fn wall(ago: Micros) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(ago.0 / 1_000)
+}
+
+async fn changed(watched: Option<&mut watch::Receiver<u64>>) {
+    if let Some(watched) = watched
+        && watched.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {

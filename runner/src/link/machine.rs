@@ -38,6 +38,8 @@ pub trait Machine {
     fn handle_budget(&mut self, left: u64, now: Time);
     /// The bus lost or regained its broker.
     fn handle_connection(&mut self, up: bool, now: Time);
+    /// Somebody else has heard the device.
+    fn wake(&mut self, now: Time);
     /// `poll_timeout` has come.
     fn handle_timeout(&mut self, now: Time);
     /// Ends here, to go on later.
@@ -75,6 +77,9 @@ macro_rules! forward {
         }
         fn handle_connection(&mut self, up: bool, now: Time) {
             self.handle_connection(up, now);
+        }
+        fn wake(&mut self, now: Time) {
+            self.wake(now);
         }
         fn handle_timeout(&mut self, now: Time) {
             self.handle_timeout(now);

@@ -53,6 +53,8 @@ pub struct Order {
     pub first: Option<Message>,
     /// What it is told from outside.
     pub control: watch::Receiver<Control>,
+    /// Changes when somebody else hears the device; nothing where nobody would tell.
+    pub heard: Option<watch::Receiver<u64>>,
     /// Where checkpoints and progress go.
     pub notes: mpsc::Sender<LinkNote>,
     /// Whether the work is still ours.
@@ -389,6 +391,7 @@ impl Link {
             source,
             landing,
             notes: order.notes.clone(),
+            heard: order.heard.take(),
             clock,
             told: None,
             heard_before: order.checkpoint.as_deref().and_then(Kept::read).and_then(|kept| kept.heard),

@@ -86,7 +86,7 @@ impl Triggers {
     /// Where the system gives no thread to evaluate expressions on.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
         let Parts { bus, index, starter, catalogs } = parts;
-        let (judge, letters) = (Judge::start()?, Letters::new(Arc::clone(&index)));
+        let (judge, letters) = (Judge::start("triggers")?, Letters::new(Arc::clone(&index)));
         let (books, told) = (Books::default(), Mutex::new(Told::default()));
         let shared = Arc::new(Shared { bus, index, starter, judge, letters, books, told });
         let live = Arc::new(Mutex::new(All::new()));

@@ -1,4 +1,4 @@
-//! A thread with a stack that every accepted expression fits in, on which triggers judge what came.
+//! A thread with a stack that every accepted expression fits in, on which what came is judged.
 
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::trigger::{Trigger, Verdict};
@@ -18,31 +18,46 @@ pub(super) struct Definition {
     pub(super) trigger: Arc<Trigger>,
 }
 
-type Work = (Definition, Value, oneshot::Sender<Verdict>);
+type Work = Box<dyn FnOnce() + Send>;
 
 /// Asks the thread; it ends with the last one who could.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
+pub struct Judge {
     work: mpsc::Sender<Work>,
 }
 
 impl Judge {
-    pub(super) fn start() -> std::io::Result<Self> {
+    /// Starts a thread of this name.
+    ///
+    /// # Errors
+    ///
+    /// Where the system gives none.
+    pub fn start(name: &str) -> std::io::Result<Self> {
         let (work, mut queue) = mpsc::channel::<Work>(WAITING);
-        let thread = std::thread::Builder::new().name("triggers".to_owned()).stack_size(STACK);
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
         thread.spawn(move || {
-            while let Some((definition, context, reply)) = queue.blocking_recv() {
-                drop(reply.send(definition.trigger.judge(&definition.workflow, &context)));
+            while let Some(work) = queue.blocking_recv() {
+                work();
             }
         })?;
         Ok(Self { work })
     }
 
+    /// What a question comes to.
+    ///
+    /// # Errors
+    ///
+    /// PH9001 where the thread has stopped.
+    pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let (reply, answer) = oneshot::channel();
+        drop(self.work.send(Box::new(move || drop(reply.send(question())))).await);
+        answer.await.map_err(|_| Failure::new("PH9001", Class::Bug, "the thread that evaluates expressions stopped"))
+    }
+
     /// What this comes to.
     pub(super) async fn judge(&self, definition: &Definition, context: &Value) -> Verdict {
-        let (reply, answer) = oneshot::channel();
-        drop(self.work.send((definition.clone(), context.clone(), reply)).await);
-        let gone = || Failure::new("PH9001", Class::Bug, "the thread that judges triggers stopped");
-        answer.await.unwrap_or_else(|_| Verdict::Malformed(gone()))
+        let (definition, context) = (definition.clone(), context.clone());
+        let judged = self.ask(move || definition.trigger.judge(&definition.workflow, &context)).await;
+        judged.unwrap_or_else(Verdict::Malformed)
     }
 }

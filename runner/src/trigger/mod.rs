@@ -25,5 +25,7 @@ mod told;
 
 pub use books::{Counts, TriggerView};
 pub use follow::{Called, Parts, Triggers};
+pub use judge::Judge;
 pub use letters::{KEPT, Letter, Letters, Reason};
 pub use starter::{Asked, Begun, Key, Starter};
+pub use told::Told;

@@ -104,6 +104,7 @@ impl Shared {
             inputs: order.start.inputs.clone(),
             folder: order.came.folder.clone(),
             context: order.came.context.clone(),
+            live: order.came.raw.is_some() && order.came.own_key.is_none(),
             message: order.came.raw.as_ref().map(|raw| FirstMessage::new(&order.came.source, raw)),
             key,
         };

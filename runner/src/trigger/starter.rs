@@ -18,6 +18,8 @@ pub struct Asked {
     pub folder: Option<PathBuf>,
     /// Root `trigger` of the run's expressions.
     pub context: Value,
+    /// It was said just now, by a message that no broker had kept: whatever device the run is for is there.
+    pub live: bool,
     /// The message that asks for it, for its codec.
     pub message: Option<FirstMessage>,
     /// One run for everything with the same key.

@@ -82,7 +82,7 @@ impl Stand {
             bus: Arc::new(bus.clone()),
             index: index.clone(),
             starter: runs.clone(),
-            judge: Judge::start().unwrap(),
+            judge: Judge::start("triggers").unwrap(),
             letters: Letters::new(index),
             books: Books::default(),
             told: Mutex::new(Told::default()),

@@ -4,7 +4,7 @@
 //! * `edits`: files that are saved and broken while runs are under way; `swaps`: workflows and codecs swapped under load
 //! * `deaths`: `kill -9` with runs of every kind; `kinds`: those runs
 //! * `admission`: who may go on: groups, priorities, slots, holds
-//! * `devices`: the registry of devices
+//! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
 //! * `triggers`: messages, times, files and requests that start runs
@@ -19,6 +19,7 @@ mod devices;
 mod edits;
 mod http;
 mod kinds;
+mod presence;
 mod reloads;
 mod swaps;
 mod triggers;

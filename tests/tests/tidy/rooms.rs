@@ -22,7 +22,7 @@ const fn room(name: &'static str, knows: &'static [&'static str], core: Core, fa
 }
 
 /// Adapters know none of their kind; each room above knows those below.
-const ROOMS: [Room; 14] = [
+const ROOMS: [Room; 15] = [
     room("bus", &[], Core::All, false),
     room("store", &[], Core::All, false),
     room("blob", &[], Core::All, true),
@@ -31,13 +31,17 @@ const ROOMS: [Room; 14] = [
     room("engine", &["link", "bus", "store", "blob", "plugin"], Core::All, false),
     room("catalog", &["plugin"], Core::All, false),
     room("trigger", &["bus", "store", "catalog"], Core::All, false),
+    room("presence", &["engine", "trigger", "catalog", "bus", "store"], Core::All, false),
     room("serve", &["engine", "catalog", "trigger"], Core::All, false),
     room("device", &["link", "bus", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("settings", &[], Core::All, false),
     room("failpoint", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room(
         "app",
-        &["settings", "serve", "trigger", "catalog", "engine", "link", "bus", "store", "blob", "plugin", "device"],
+        &[
+            "settings", "serve", "presence", "trigger", "catalog", "engine", "link", "bus", "store", "blob", "plugin",
+            "device",
+        ],
         Core::All,
         true,
     ),

@@ -1,8 +1,9 @@
 //! All files together: which entry a device has, and which new files fit beside the others.
 
 use super::{Devices, Entry};
+use crate::presence::{Rule, Topic};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An entry and the file in which it stands.
@@ -20,6 +21,8 @@ pub struct Registry {
     exact: HashMap<String, Placed>,
     /// The nearest first.
     globs: Vec<Placed>,
+    /// Topics of presence, each once, with the ids in whose entries those stand that name no device.
+    statuses: BTreeMap<Topic, BTreeSet<String>>,
 }
 
 impl Registry {
@@ -29,6 +32,10 @@ impl Registry {
         for (file, devices) in files {
             for entry in &devices.entries {
                 let placed = Placed { file: file.to_owned(), entry: Arc::clone(entry) };
+                if let Some(rule) = &entry.presence {
+                    let ids = registry.statuses.entry(rule.topic.clone()).or_default();
+                    ids.extend((!rule.topic.names_device()).then(|| entry.pattern.as_str().to_owned()));
+                }
                 if entry.pattern.is_exact() {
                     registry.exact.insert(entry.pattern.as_str().to_owned(), placed);
                 } else {
@@ -43,6 +50,29 @@ impl Registry {
     /// The entry of a device: the nearest that means it.
     pub fn find(&self, id: &str) -> Option<&Placed> {
         self.exact.get(id).or_else(|| self.globs.iter().find(|placed| placed.entry.pattern.matches(id)))
+    }
+
+    /// Topics on which devices tell whether they are there, each once.
+    pub fn statuses(&self) -> impl Iterator<Item = &Topic> {
+        self.statuses.keys()
+    }
+
+    /// How a device tells whether it is there.
+    pub fn rule(&self, id: &str) -> Option<&Arc<Rule>> {
+        self.find(id)?.entry.presence.as_ref()
+    }
+
+    /// Whom a message named `name`, which came to a topic of [`Registry::statuses`], is of, with the rule that judges it: devices whose own
+    /// entry names that topic.
+    pub fn told_by(&self, topic: &Topic, name: &str) -> Vec<(String, Arc<Rule>)> {
+        let ids: Vec<&str> = if topic.names_device() {
+            topic.device(name).into_iter().collect()
+        } else {
+            let ids = self.statuses.get(topic).filter(|_| topic.as_str() == name);
+            ids.into_iter().flatten().map(String::as_str).collect()
+        };
+        let told = ids.into_iter().filter_map(|id| Some((id.to_owned(), Arc::clone(self.rule(id)?))));
+        told.filter(|(_, rule)| rule.topic == *topic).collect()
     }
 
     /// Every entry: ids in their order, then globs, the nearest first.

@@ -17,6 +17,7 @@ pub use find::{Clash, Placed, Registry, clashes};
 pub use pattern::Pattern;
 pub use read::{is_devices, read};
 
+use crate::presence::Rule;
 use crate::transfer::Budget;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,6 +64,9 @@ pub struct Entry {
     pub timezone: Option<String>,
     /// For searching and expressions.
     pub labels: BTreeMap<String, String>,
+    /// How they tell whether they are there; not copied into runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Arc<Rule>>,
     /// Line in the file, from 1.
     #[serde(skip)]
     pub line: usize,

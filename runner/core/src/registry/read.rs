@@ -1,11 +1,12 @@
 //! From a file's bytes to entries, or to everything that is wrong with them.
 
 use super::{Devices, Entry, Pattern, find};
+use crate::presence::{self, Rule, Topic};
 use crate::step::kinds::{Rate, TrafficBudget};
 use crate::workflow::node::Node;
 use crate::workflow::shape::{GRAMMAR, Marks, Shape};
 use crate::workflow::source::{Source, Span};
-use crate::workflow::{Problem, Problems, codes, parse};
+use crate::workflow::{self, Problem, Problems, codes, parse};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -60,11 +61,28 @@ struct RawEntry {
     timezone: Option<String>,
     /// For searching and expressions.
     labels: Option<BTreeMap<String, String>>,
+    /// Where the device, or its will, tells whether it is there: `{ topic: "status/{device}", online: "payload == 'online'" }`.
+    presence: Option<RawPresence>,
+}
+
+/// Where a device, or its will, tells whether it is there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DevicePresence")]
+#[expect(dead_code, reason = "the schema is made of it; what it holds is read from the tree, with its places")]
+struct RawPresence {
+    /// A topic without wildcards, with `{device}` as one whole level; for one id, `{device}` may be left out.
+    #[schemars(extend("format" = "presence"))]
+    topic: String,
+    /// Bare CEL over `topic`, `payload` (text) and `json` (the payload read as JSON, or null): true, false, or null for a message that
+    /// says nothing of it.
+    #[schemars(extend("format" = "cel"))]
+    online: String,
 }
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(RawDevices).to_value());
 
-/// Reads a file of the devices folder. `file_name` stands in messages.
+/// Reads a file of the devices folder. `file_name` stands in messages. Must run on a thread with
+/// [`crate::workflow::expr::STACK`] bytes of stack.
 ///
 /// # Errors
 ///
@@ -112,11 +130,13 @@ fn devices(text: &Source, tree: &Node, problems: &mut Vec<Problem>) -> Option<De
     }
     let shape = Shape::new(&SCHEMA, GRAMMAR);
     shape.value(shape.root(), tree, "the file", Marks::Refused, problems);
+    let items = tree.get("devices").map(Node::items).unwrap_or_default();
+    let rules: Vec<Option<Arc<Rule>>> = items.iter().map(|node| rule(text, node, problems).map(Arc::new)).collect();
     if !problems.is_empty() {
         return None;
     }
-    let items = tree.get("devices").map(Node::items).unwrap_or_default();
-    let entries = items.iter().filter_map(|node| entry(text, node, problems).map(Arc::new)).collect();
+    let items_and_rules = items.iter().zip(rules);
+    let entries = items_and_rules.filter_map(|(node, rule)| entry(text, node, rule, problems).map(Arc::new)).collect();
     let description = tree.get("description").and_then(Node::text).unwrap_or_default().to_owned();
     let devices = Devices { description, entries };
     if problems.is_empty() {
@@ -125,7 +145,29 @@ fn devices(text: &Source, tree: &Node, problems: &mut Vec<Problem>) -> Option<De
     Some(devices)
 }
 
-fn entry(text: &Source, node: &Node, problems: &mut Vec<Problem>) -> Option<Entry> {
+/// How the devices of an entry tell whether they are there. What is wrong with its shape was told before.
+fn rule(text: &Source, node: &Node, problems: &mut Vec<Problem>) -> Option<Rule> {
+    let node_of = |key: &str| node.get("presence")?.get(key);
+    let topic = node_of("topic").and_then(|topic| Some((Topic::parse(topic.text()?).ok()?, topic.span)));
+    let of_many = node.get("match").and_then(Node::text).is_some_and(|pattern| pattern.contains(['*', '?']));
+    if let Some((topic, span)) = topic.as_ref().filter(|(topic, _)| of_many && !topic.names_device()) {
+        let message = format!("`{}` does not say which device it is of", topic.as_str());
+        let help = "put `{device}` in the place of one level: an entry for many devices needs it";
+        problems.push(Problem::new(codes::BAD_VALUE, *span, message).help(help));
+    }
+    let online = node_of("online").filter(|online| online.text().is_some())?;
+    let template = workflow::bare(text, online, "`online`", (presence::ROOTS, presence::WORDS));
+    match (template, topic) {
+        (Ok(template), Some((topic, _))) => Some(Rule::new(topic, online.text()?.to_owned(), template)),
+        (Ok(_), None) => None,
+        (Err(wrong), _) => {
+            problems.extend(wrong);
+            None
+        }
+    }
+}
+
+fn entry(text: &Source, node: &Node, rule: Option<Arc<Rule>>, problems: &mut Vec<Problem>) -> Option<Entry> {
     let json = known(node);
     let length = json.to_string().len();
     if length > MAX_ENTRY {
@@ -153,6 +195,7 @@ fn entry(text: &Source, node: &Node, problems: &mut Vec<Problem>) -> Option<Entr
         budget: raw.budget.map(Into::into),
         timezone: raw.timezone,
         labels: raw.labels.unwrap_or_default(),
+        presence: raw.presence.and(rule),
         line: text.position(node.span.start).line,
     })
 }
@@ -160,7 +203,10 @@ fn entry(text: &Source, node: &Node, problems: &mut Vec<Problem>) -> Option<Entr
 /// An entry as JSON without the keys that are for a person's own notes.
 fn known(node: &Node) -> Value {
     let fields = node.entries().iter().filter(|field| !field.key.starts_with("x-"));
-    let value = |key: &str, node: &Node| if key == "budget" { known(node) } else { node.to_json() };
+    let value = |key: &str, node: &Node| match key {
+        "budget" | "presence" => known(node),
+        _ => node.to_json(),
+    };
     Value::Object(fields.map(|field| (field.key.clone(), value(&field.key, &field.node))).collect::<Map<_, _>>())
 }
 

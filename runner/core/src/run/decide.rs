@@ -28,6 +28,8 @@ pub struct Run {
     pub(super) closed: bool,
     /// What is in its way, where it was withheld.
     pub(super) behind: Option<String>,
+    /// The device that it waits for was heard; it goes on when nothing else keeps it.
+    pub(super) heard: bool,
     /// What the journal promises.
     pub(super) store: Durability,
 }
@@ -46,6 +48,7 @@ impl Run {
                 gated: false,
                 closed: false,
                 behind: None,
+                heard: false,
                 store: Durability::Synced,
             },
             record,
@@ -62,6 +65,7 @@ impl Run {
             gated: false,
             closed: false,
             behind: None,
+            heard: false,
             store: Durability::Synced,
         })
     }
@@ -123,6 +127,7 @@ impl Run {
             }
             self.emit(fact, moment, &mut decision)?;
         }
+        self.heard &= self.state.absent().is_some();
         decision.wake_at = self.wake_at(moment.now);
         Ok(decision)
     }
@@ -156,10 +161,10 @@ impl Run {
                 }
                 _ => Ok(()),
             },
-            RunEvent::DeviceBack => match self.device_back(moment) {
-                Some(fact) if !self.parking => self.emit(fact, moment, decision),
-                _ => Ok(()),
-            },
+            RunEvent::DeviceBack => {
+                self.heard = true;
+                Ok(())
+            }
             RunEvent::Tick => Ok(()),
             RunEvent::Pause => self.pause(status, moment, decision),
             RunEvent::Resume => match &self.state.pause {
@@ -297,6 +302,8 @@ impl Run {
         // A wall clock that went back must not make the journal's time go back.
         let record = Record::new(self.journal_time(&fact, moment.now), fact);
         self.state.apply(&record)?;
+        // One attempt for each time that it is heard.
+        self.heard &= !matches!(record.fact, Fact::AttemptStarted { .. });
         match &record.fact {
             Fact::AttemptStarted { step, work: Work::Effect { epoch }, .. } | Fact::AttemptResumed { step, epoch } => {
                 if let Some(order) = self.order(step, epoch.unwrap_or(0)) {
@@ -324,7 +331,8 @@ impl Run {
     fn order(&self, step: &str, epoch: u32) -> Option<Order> {
         let state = self.state.steps.get(step)?;
         let effect = self.effect(step)?;
-        Some(Order { id: self.effect_id(step, state.round, state.attempts), effect, epoch })
+        let before = state.error.clone();
+        Some(Order { id: self.effect_id(step, state.round, state.attempts), effect, epoch, before })
     }
 
     /// What a step asks for: its arguments are journaled, so it is the same after every restart.

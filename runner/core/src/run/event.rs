@@ -4,6 +4,7 @@ use super::fact::{Bar, Record};
 use super::status::RunStatus;
 use super::words::{EffectId, RunId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
+use crate::failure::Failure;
 use crate::grant::RefusedCall;
 
 /// What happens to a run.
@@ -51,7 +52,7 @@ pub enum RunEvent {
         /// What it asked for.
         call: RefusedCall,
     },
-    /// A device is heard again: a run that waits for it goes on at once.
+    /// The device that it waits for between attempts is heard again: it goes on at once, or as soon as nothing else keeps it.
     DeviceBack,
     /// Time has passed.
     Tick,
@@ -104,6 +105,8 @@ pub struct Order {
     pub effect: Effect,
     /// Epoch of a transfer; 0 for other effects.
     pub epoch: u32,
+    /// What the attempt before it failed with, in this round of the step.
+    pub before: Option<Failure>,
 }
 
 /// How an effect is to stop.

@@ -6,6 +6,7 @@ use super::retry::{self, Again};
 use super::state::StepState;
 use super::words::{Moment, WallTime};
 use crate::failure::{Class, Failure};
+use crate::presence::TOLD_OFFLINE;
 use crate::workflow::{Exhausted, OnError, Step};
 use std::time::Duration;
 
@@ -39,7 +40,9 @@ pub(super) fn judge(
     }
     match failure.class {
         Class::DeviceOffline if leaf => {
-            let wait = retry::offline(state.offline_waits, moment.random);
+            let told = failure.code == TOLD_OFFLINE;
+            let again = || retry::offline(state.offline_waits, moment.random);
+            let wait = if told { retry::told_offline(moment.random) } else { again() };
             return Judgement::Wait(Wait::DeviceOffline, wait);
         }
         Class::Operator if leaf && may_pause => return Judgement::Pause(PauseReason::Operator),

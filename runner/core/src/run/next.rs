@@ -198,7 +198,8 @@ impl Run {
             }
             return Walk::Do(failed_step(step, self.stopped(&cause)));
         }
-        let waits = matches!(&state.phase, StepPhase::Waiting { timer, .. } if !timer.due(moment.now));
+        let back = |wait: &Wait| self.heard && *wait == Wait::DeviceOffline;
+        let waits = matches!(&state.phase, StepPhase::Waiting { wait, timer } if !timer.due(moment.now) && !back(wait));
         if waits || self.rests() {
             return Walk::Rest;
         }
@@ -221,16 +222,6 @@ impl Run {
             Some(Ok(Start::Done(_)) | Err(_)) | None => Work::Instant,
         };
         Fact::AttemptStarted { step: id, round: state.round, attempt, work, timeout }
-    }
-
-    /// The device that a step waits for is there again.
-    pub(super) fn device_back(&self, moment: Moment) -> Option<Fact> {
-        let (id, state) = self.state.current_step()?;
-        let waits = matches!(state.phase, StepPhase::Waiting { wait: Wait::DeviceOffline, .. });
-        if !waits || self.rests() {
-            return None;
-        }
-        self.find(id).map(|step| self.attempt(step, state, moment))
     }
 
     fn succeeded(&self, step: &Step, state: &StepState) -> Result<Fact, Failure> {

@@ -77,6 +77,12 @@ pub(super) fn offline(waits: u32, random: u64) -> Duration {
     half + share(half, random)
 }
 
+/// Between half and all of the longest wait: whoever told that the device is gone tells when it is back, so that this is for words that
+/// get lost.
+pub(super) fn told_offline(random: u64) -> Duration {
+    OFFLINE_MAX / 2 + share(OFFLINE_MAX / 2, random)
+}
+
 fn grown(initial: Duration, factor: f64, max: Duration, times: u32) -> Duration {
     let times = i32::try_from(times).unwrap_or(i32::MAX);
     let seconds = initial.as_secs_f64() * factor.max(1.0).powi(times);

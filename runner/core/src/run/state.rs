@@ -320,6 +320,14 @@ impl RunState {
         Some((id, self.steps.get(id)?))
     }
 
+    /// The device that it waits for between attempts, because that is not there; empty where the step names none.
+    pub fn absent(&self) -> Option<&str> {
+        let (_, step) = self.current_step()?;
+        let waits = matches!(step.phase, StepPhase::Waiting { wait: Wait::DeviceOffline, .. });
+        let named = || step.with.get("device").or_else(|| self.created.device.get("id"));
+        waits.then(|| named().and_then(Value::as_str).unwrap_or_default())
+    }
+
     /// The step that the run waits at: the current one, or a block before its next round.
     pub fn waiting_at(&self) -> Option<(&str, &StepState)> {
         let block = || {

@@ -119,7 +119,8 @@ impl RunState {
         }
     }
 
-    fn devices(&self) -> Vec<String> {
+    /// Devices that it works with, as far as is known by now.
+    pub fn devices(&self) -> Vec<String> {
         let of_steps = self.steps.values().filter_map(|step| step.with.get("device"));
         let named = self.created.device.get("id").into_iter().chain(of_steps).filter_map(|id| id.as_str());
         let all: BTreeSet<&str> = named.collect();

@@ -196,6 +196,16 @@ impl Transfer {
         }
     }
 
+    /// Somebody else has heard the device, which was silent here: pauses between probes are as short again as at first, so that the next
+    /// one is due now unless the last has only just gone out. Nothing of it counts as heard.
+    pub fn wake(&mut self, now: Time) {
+        if self.line.running() && self.line.silent(now) {
+            self.fresh = true;
+            self.line.backoff = 0;
+            self.role.wake();
+        }
+    }
+
     /// `poll_timeout` has come.
     pub fn handle_timeout(&mut self, now: Time) {
         if !self.line.running() {

@@ -130,6 +130,15 @@ impl Role {
         }
     }
 
+    /// Forgets how often silence was probed, beside what the line knows of it.
+    pub(super) fn wake(&mut self) {
+        match self {
+            Self::Push(push) => push.wake(),
+            Self::Serve(_) => {}
+            Self::Receive(receive) => receive.wake(),
+        }
+    }
+
     pub(super) fn handle_sent(&mut self, span: Span, now: Time) {
         match self {
             Self::Push(push) => push.handle_sent(span, now),

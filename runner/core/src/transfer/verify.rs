@@ -61,6 +61,8 @@ pub struct Verify {
     tag: Tag,
     asked: Time,
     tries: u32,
+    /// Of these, what no longer lengthens the pause before the next.
+    forgotten: u32,
     finish: Option<Finish>,
     /// How often it was asked again when the first answer came that was no good news.
     doubted: Option<u32>,
@@ -89,6 +91,7 @@ impl Verify {
             tag,
             asked: now,
             tries: 0,
+            forgotten: 0,
             finish: None,
             doubted: None,
             stopped: None,
@@ -189,6 +192,13 @@ impl Verify {
         self.ask(now);
     }
 
+    /// Somebody else has heard the device, which was silent here: as [`super::Transfer::wake`].
+    pub fn wake(&mut self, now: Time) {
+        if self.line.silent(now) {
+            self.forgotten = self.tries;
+        }
+    }
+
     /// Gives up; tells the device where it can. Ends as [`Ending::Cancelled`], unless it has ended.
     pub fn cancel(&mut self, reason: Text, now: Time) {
         let _ = now;
@@ -233,7 +243,7 @@ impl Verify {
     /// When `handle_timeout` wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         let asking = !self.ended && self.line.away().is_none();
-        asking.then(|| self.asked + ASK_AGAIN.doubled(self.tries, ASK_CAP))
+        asking.then(|| self.asked + ASK_AGAIN.doubled(self.tries - self.forgotten, ASK_CAP))
     }
 
     /// The accounts so far; no payload.

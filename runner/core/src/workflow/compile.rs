@@ -197,6 +197,26 @@ impl Compiler<'_> {
     }
 }
 
+/// Bare CEL of a file that is no workflow: it may name these roots and gives true, false or null. `words` tell where it stands.
+pub(crate) fn bare(
+    source: &Source,
+    node: &Node,
+    what: &str,
+    (roots, words): (&[&str], &str),
+) -> Result<Template, Vec<Problem>> {
+    let mut compiler = Compiler { source, problems: Vec::new() };
+    let read = compiler.read_bare(node, what, &Names::default(), Place { roots, words, own: None });
+    match read {
+        Some((expression, Kind::Boolean | Kind::Any)) => Ok(Template { part: Part::Whole(expression) }),
+        Some((expression, kind)) => {
+            let message = format!("{what} must be true, false or null, and `{}` is {}", expression.text, kind.words());
+            let problem = Problem::new(codes::EXPRESSION_TYPE, node.span, message);
+            Err(vec![problem.help("compare it with something, as in `payload == \"online\"`")])
+        }
+        None => Err(compiler.problems),
+    }
+}
+
 fn syntax_help(text: &str) -> Option<String> {
     let help = if text.contains(" and ") || text.contains(" or ") || text.contains("not ") {
         "CEL writes `&&`, `||` and `!`"

@@ -85,6 +85,9 @@ static FORMATS: &[Format] = &[
     plain("match", "a device id or a glob such as gw-*", |value| {
         text(value, |text| crate::registry::Pattern::parse(text).map(drop))
     }),
+    plain("presence", "an MQTT topic, with {device} as a level", |value| {
+        text(value, |text| crate::presence::Topic::parse(text).map(drop))
+    }),
     plain("timezone", "a time zone such as Europe/Berlin", |value| text(value, timezone)),
     plain("word", "a code in capitals", |value| text(value, word)),
     plain("code", "a code such as PH0301 or a class such as transient", |value| text(value, error_code)),

@@ -35,6 +35,7 @@ mod triggers;
 pub mod units;
 
 pub use check::check;
+pub(crate) use compile::bare;
 pub use inputs::ResolvedInputs;
 pub use model::*;
 pub use outline::{MAX_NESTING, MAX_STEPS};

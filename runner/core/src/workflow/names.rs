@@ -167,6 +167,8 @@ impl Names {
                 below_kind(kind, rest.get(1..).unwrap_or_default(), &format!("device.{}", rest.join(".")), 2)
             }),
             "file" => below_kind(Kind::File, rest, "file", 1),
+            // Of a status message; no expression of a workflow knows them.
+            "topic" | "payload" => below_kind(Kind::Text, rest, root, 1),
             "trigger" => self.trigger(rest),
             "outputs" => match place.own {
                 Some(known) => outputs(known, rest, "this step", 1),

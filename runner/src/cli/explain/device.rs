@@ -4,16 +4,20 @@ use super::clock::Clock;
 use super::{Line, line, run};
 use crate::engine::LiveView;
 use packhorse_core::run::WallTime;
+use serde_json::Value;
 
 /// What the runs of a device tell of it.
-pub(super) fn device(id: &str, runs: &[LiveView], clock: Clock) -> Vec<Line> {
+pub(super) fn device((id, presence): (&str, &Value), runs: &[LiveView], clock: Clock) -> Vec<Line> {
     let open = runs.iter().filter(|live| !live.view.status.is_final()).count();
     let heard = match last_heard(id, runs) {
         Some(at) => clock.ago(at),
         None => "never, as far as these runs know".to_owned(),
     };
     let ended = runs.len() - open;
-    vec![line("last heard", heard), line("runs", format!("{open} wait for it or work with it, {ended} ended lately"))]
+    let mut lines = vec![line("last heard", heard)];
+    lines.extend(super::super::devices::presence(&presence[id]).map(|words| line("presence", words)));
+    lines.push(line("runs", format!("{open} wait for it or work with it, {ended} ended lately")));
+    lines
 }
 
 /// The latest of what any transfer with it knows.
@@ -56,8 +60,11 @@ mod tests {
     fn a_device_is_told_by_its_runs() {
         let runs = [live("waiting", Some(90_000)), live("succeeded", Some(30_000)), live("running", None)];
         let clock = Clock::utc(NOW);
-        let said: Vec<String> = device("gw-1", &runs, clock).into_iter().map(|line| line.text).collect();
+        let said: Vec<String> = device(("gw-1", &json!({})), &runs, clock).into_iter().map(|line| line.text).collect();
         assert_eq!(said, ["22:12:50, 30.0 s ago", "2 wait for it or work with it, 1 ended lately"]);
+        let known = json!({ "gw-1": { "online": false, "since": "S", "heard_at": null, "by": "will" } });
+        let said = device(("gw-1", &known), &runs, clock);
+        assert_eq!(said[1].text, "offline since S, as its will message said");
         assert_eq!(last_heard("gw-2", &runs), None);
         assert_eq!(ended(&runs[1], clock), "run_01HF5X0000000000000000TEST (w) succeeded 22:12:21, 59.0 s ago");
     }

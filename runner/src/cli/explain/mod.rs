@@ -17,7 +17,7 @@ use crate::engine::LiveView;
 use crate::serve::control::Question;
 use clock::Clock;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One thing that is said: `because: device offline: …`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,17 +49,19 @@ pub(super) async fn explain(args: ExplainArgs, show: Show) -> Result<Exit, Stop>
         let message = format!("{} is no run, no device of a run that is known here, and no code", args.subject);
         return Err(Stop::usage("PH8003", message).hint("`packhorse ps -a` lists runs; codes look like PH5001"));
     }
-    let clock = Clock::local();
+    let (clock, presence) = (Clock::local(), &value["presence"]);
     let of_device = !args.subject.starts_with("run_");
     let items: Vec<Explained<'_>> =
-        runs.iter().map(|live| Explained { live, explained: run::run(live, clock) }).collect();
+        runs.iter().map(|live| Explained { live, explained: run::run(live, presence, clock) }).collect();
     let value = if of_device {
         let heard = device::last_heard(&args.subject, &runs).map(packhorse_core::run::WallTime::to_rfc3339);
-        json!({ "device": args.subject, "last_heard": heard, "items": items })
+        json!({ "device": args.subject, "last_heard": heard, "presence": presence[&args.subject], "items": items })
     } else {
         json!({ "items": items })
     };
-    show.result(&value, || if of_device { device_page(&args.subject, &runs, &items, clock) } else { pages(&items) });
+    show.result(&value, || {
+        if of_device { device_page((&args.subject, presence), &runs, &items, clock) } else { pages(&items) }
+    });
     Ok(Exit::Succeeded)
 }
 
@@ -67,8 +69,8 @@ fn pages(items: &[Explained<'_>]) -> String {
     items.iter().map(page).collect::<Vec<_>>().join("\n\n")
 }
 
-fn device_page(id: &str, runs: &[LiveView], items: &[Explained<'_>], clock: Clock) -> String {
-    let mut parts = vec![laid_out(&format!("device {id}"), &device::device(id, runs, clock))];
+fn device_page((id, presence): (&str, &Value), runs: &[LiveView], items: &[Explained<'_>], clock: Clock) -> String {
+    let mut parts = vec![laid_out(&format!("device {id}"), &device::device((id, presence), runs, clock))];
     let (ended, open): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.live.view.status.is_final());
     parts.extend(open.into_iter().map(page));
     if !ended.is_empty() {

@@ -6,11 +6,12 @@ use super::{Line, line, transfer};
 use crate::engine::LiveView;
 use packhorse_core::run::{Reason, RunError, RunStatus, StepView, Unfinished, WallTime};
 use packhorse_core::transfer::grouped;
+use serde_json::Value;
 
-/// Everything that is to be said of a run.
-pub(super) fn run(live: &LiveView, clock: Clock) -> Vec<Line> {
+/// Everything that is to be said of a run. `presence`: what is known of devices, by id.
+pub(super) fn run(live: &LiveView, presence: &Value, clock: Clock) -> Vec<Line> {
     match &live.view.unfinished {
-        Some(unfinished) => unfinished_run(live, unfinished, clock),
+        Some(unfinished) => unfinished_run(live, unfinished, presence, clock),
         None => finished(live, clock),
     }
 }
@@ -20,7 +21,7 @@ pub(super) fn ended_at(live: &LiveView) -> Option<WallTime> {
     live.view.status.is_final().then(|| WallTime(live.view.created_at.0.saturating_add(live.view.duration_ms)))
 }
 
-fn unfinished_run(live: &LiveView, unfinished: &Unfinished, clock: Clock) -> Vec<Line> {
+fn unfinished_run(live: &LiveView, unfinished: &Unfinished, presence: &Value, clock: Clock) -> Vec<Line> {
     let view = &live.view;
     let mut lines = vec![
         line("because", format!("{}: {}", name(unfinished.reason), codes::reason(unfinished.reason))),
@@ -33,6 +34,8 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, clock: Clock) -> Vec
     let step = unfinished.step.as_ref().and_then(|id| view.steps.iter().find(|step| step.id == *id));
     lines.extend(step.map(|step| line("step", about(step))));
     lines.extend(unfinished.device.iter().map(|device| line("device", device.clone())));
+    let known = unfinished.device.as_ref().and_then(|device| super::super::devices::presence(presence.get(device)?));
+    lines.extend(known.map(|words| line("presence", words)));
     lines.extend(live.transfer.iter().flat_map(|view| transfer::transfer(view, clock)));
     match (&view.error, step.and_then(|step| step.error.as_ref())) {
         (Some(error), _) => lines.extend(failed(error)),
@@ -212,7 +215,7 @@ mod tests {
     use super::*;
     use crate::engine::TaskKind;
     use packhorse_core::transfer::WaitReason;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const RUN: &str = "run_01HF5X0000000000000000TEST";
 
@@ -239,7 +242,7 @@ mod tests {
     }
 
     fn said(live: &LiveView) -> String {
-        run(live, Clock::utc(NOW)).iter().map(|line| format!("{}: {}\n", line.about, line.text)).collect()
+        run(live, &Value::Null, Clock::utc(NOW)).iter().map(|line| format!("{}: {}\n", line.about, line.text)).collect()
     }
 
     /// The status of each reason, what happens in any case, and words of what to do. A new reason does not compile until it is here.

@@ -1,6 +1,7 @@
 //! Whole runs: the engine over a store, with a performer that plays a script.
 
 mod admission;
+mod away;
 mod failing;
 
 use super::*;
@@ -25,6 +26,8 @@ enum Act {
     Good,
     /// Fails.
     Bad(Class),
+    /// Fails because the device is known to be gone.
+    Absent,
     /// Waits until it is asked to stop, and stops as asked.
     Hang,
     /// Waits until it is asked to stop, and does not.
@@ -78,6 +81,10 @@ async fn play(act: Act, mut job: Job) -> JobEnd {
     match act {
         Act::Good => JobEnd::Outcome(Ok(done), traffic(1)),
         Act::Bad(class) => JobEnd::Outcome(Err(Failure::new("PH5001", class, "it broke")), traffic(1)),
+        Act::Absent => {
+            let failure = Failure::new(packhorse_core::presence::TOLD_OFFLINE, Class::DeviceOffline, "it is gone");
+            JobEnd::Outcome(Err(failure), Traffic::default())
+        }
         Act::Panic => panic!("on purpose"),
         Act::Count => {
             let before = job.checkpoint.clone().unwrap_or_default().first().copied().unwrap_or(0);

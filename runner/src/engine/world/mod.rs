@@ -1,7 +1,7 @@
 //! The real performer: carries effects out over the bus, the file store, the key-value store and the link.
 //!
 //! * `transfer`: pushes, pulls, verifies
-//! * `message`: MQTT; `hello`: what devices say of themselves
+//! * `message`: MQTT; `hello`: what devices say of themselves; `presence`: whether they are there
 //! * `plugin`: step plugins, and the way from their host functions to effects; `pins`: plugins that runs are pinned to;
 //!   `quarantine`: those that failed with several devices
 //! * `file`: the file store, local files, digests, and the index of what is stored
@@ -14,6 +14,7 @@ mod message;
 mod mirror;
 mod pins;
 mod plugin;
+mod presence;
 mod quarantine;
 mod shelf;
 mod transfer;
@@ -22,6 +23,7 @@ pub use file::Files;
 pub use hello::hello_key;
 pub use ledger::Ledger;
 pub use mirror::Mirror;
+pub use presence::Presences;
 pub use quarantine::{Quarantine, quarantine, release};
 
 use super::{Control, Job, JobEnd, Performer};
@@ -57,6 +59,8 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     /// For outside systems, where a Redis is named.
     pub mirror: Option<Arc<Mirror>>,
+    /// Whether devices are there, in a daemon.
+    pub presence: Option<Arc<Presences>>,
     /// Objects: the plugins that runs are pinned to.
     pub journal: Arc<dyn Journal>,
     /// Plugins.

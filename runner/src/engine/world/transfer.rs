@@ -10,6 +10,7 @@ use crate::engine::{Control, Hold, Job, JobEnd, Note, Progress, TaskKind, Transf
 use crate::link::{self, Claimed, Kept, LinkEnd, LinkNote, Meter, Order, Shelf};
 use crate::store::{BoxFuture, wall};
 use packhorse_core::effect::{Reply, Traffic, TransferRequest, TransferTask};
+use packhorse_core::failure::Failure;
 use packhorse_core::transfer::{Checkpoint, ProgressReport, WaitReason};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
@@ -31,6 +32,9 @@ impl World {
             return JobEnd::Outcome(Err(failure), Traffic::default());
         }
         let device = request.device.clone();
+        if let Some(failure) = self.absent(&job, &device).await {
+            return JobEnd::Outcome(Err(failure), carried(&job));
+        }
         let (notes, mut told) = mpsc::channel(NOTES);
         let view = TransferView::begun(&job.id.step, &request);
         let attempt = format!("{}/{}/{}", job.id.step, job.id.round, job.id.attempt);
@@ -53,10 +57,12 @@ impl World {
             checkpoint: job.checkpoint.clone().filter(|bytes| !bytes.is_empty()),
             first: first(&job),
             control: watched(job.control.clone()),
+            heard: self.presence.as_ref().map(|presence| presence.watch(&device)),
             notes,
         };
         self.reflect_begin(&job, &task);
         let mut greetings = Greetings::default();
+        let mut ear = Ear { device: device.clone(), heard: 0 };
         let mut telling = Telling { reachable: true, view, last };
         let run = self.link.run(order);
         tokio::pin!(run);
@@ -64,17 +70,18 @@ impl World {
             tokio::select! {
                 biased;
                 Some(note) = told.recv() => {
-                    self.heed(&job, &task, &mut greetings, &note);
+                    self.heed(&job, &task, (&mut greetings, &mut ear), &note);
                     telling.tell(&job, note);
                 }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
-            self.heed(&job, &task, &mut greetings, &note);
+            self.heed(&job, &task, (&mut greetings, &mut ear), &note);
             telling.tell(&job, note);
         }
         self.parted(greetings, &device).await;
+        self.presence.iter().for_each(|presence| presence.unwatch(&device));
         drop(meter);
         if let LinkEnd::Failed { failure, .. } = &end
             && failure.code == TRAPPED
@@ -101,10 +108,19 @@ impl World {
         })
     }
 
-    fn heed(&self, job: &Job, task: &TransferTask, greetings: &mut Greetings, note: &LinkNote) {
+    /// Why the transfer must not begin now: its device is known to be gone.
+    async fn absent(&self, job: &Job, device: &str) -> Option<Failure> {
+        self.presence.as_ref()?.held_back(device, job.before.as_ref()).await
+    }
+
+    fn heed(&self, job: &Job, task: &TransferTask, (greetings, ear): (&mut Greetings, &mut Ear), note: &LinkNote) {
         self.reflect(job, task, note);
-        if let LinkNote::Hello { device, hello } = note {
-            self.greeted(greetings, device, hello);
+        match note {
+            LinkNote::Hello { device, hello } => self.greeted(greetings, device, hello),
+            LinkNote::Progress(report, ..) if ear.hears(report) => {
+                self.presence.iter().for_each(|presence| presence.heard(&ear.device));
+            }
+            LinkNote::Progress(..) | LinkNote::Checkpoint(_) | LinkNote::Queued => {}
         }
     }
 
@@ -134,6 +150,27 @@ impl World {
             mirror.put(job.run.id.as_str(), mirror::at_end(&report.file, checkpoint.packet_size));
         }
     }
+}
+
+/// How many messages of the device were heard when that was last asked.
+#[derive(Debug)]
+struct Ear {
+    device: String,
+    heard: u64,
+}
+
+impl Ear {
+    /// Whether there are more; what is for somebody else says nothing.
+    fn hears(&mut self, report: &ProgressReport) -> bool {
+        let heard = report.faults.heard.saturating_sub(report.faults.not_mine);
+        heard > std::mem::replace(&mut self.heard, heard)
+    }
+}
+
+/// The figures that the job's checkpoint carries, for one that ends before anything of it was sent.
+fn carried(job: &Job) -> Traffic {
+    let kept = job.checkpoint.as_deref().and_then(Kept::read);
+    kept.and_then(|kept| kept.checkpoint()).map(|checkpoint| checkpoint.traffic).unwrap_or_default()
 }
 
 impl Claimed for Hold {

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub struct DeviceEntry {
     /// Name of the file in which it stands.
     file: String,
-    /// Which devices, and what goes with them: `match`, `codec`, `vars`, `model`, `hw`, `rate`, `budget`, `timezone`, `labels`.
+    /// Which devices, and what goes with them: `match`, `codec`, `vars`, `model`, `hw`, `rate`, `budget`, `timezone`, `labels`, `presence`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     entry: Value,
@@ -68,6 +68,10 @@ pub struct DeviceView {
     /// What a run that is started now sees at `device`.
     #[schema(value_type = Object)]
     device: Value,
+    /// Whether it is there, as far as is known: `online`, `since`, `heard_at`, and by whom that was told (`will` or `traffic`); null where
+    /// nothing is known.
+    #[schema(value_type = Option<Object>)]
+    presence: Option<Value>,
 }
 
 impl DeviceList {
@@ -97,11 +101,11 @@ fn items(registry: &Registry) -> Vec<DeviceEntry> {
 }
 
 impl DeviceView {
-    /// Of a generation, with what the device said last of itself.
-    pub fn of(generation: &Generation, id: &str, hello: Option<Value>) -> Self {
+    /// Of a generation, with what the device said last of itself, and what is known of its presence.
+    pub fn of(generation: &Generation, id: &str, hello: Option<Value>, presence: Option<Value>) -> Self {
         let view = Self::plain(&generation.registry, id, hello);
         let entry = view.file.as_ref().and_then(|file| generation.devices.entry(file));
-        Self { stale: entry.is_some_and(packhorse_core::catalog::Entry::is_stale), ..view }
+        Self { stale: entry.is_some_and(packhorse_core::catalog::Entry::is_stale), presence, ..view }
     }
 
     /// Of a folder that was read just now.
@@ -113,6 +117,7 @@ impl DeviceView {
             file: placed.map(|placed| placed.file.clone()),
             stale: false,
             device: context(id, placed.map(|placed| &*placed.entry), hello),
+            presence: None,
         }
     }
 }

@@ -151,6 +151,75 @@ fn permanent_failures_and_bugs_are_not_retried() {
 }
 
 #[test]
+fn a_device_that_is_known_to_be_gone_is_waited_for_as_long_as_may_be_and_burns_no_attempt() {
+    check(
+        workflow(vec![step("a", &PUSH)]),
+        "
+        begin
+          started
+          ready a 1
+          attempt a 1
+          do a 1/1 epoch 1
+        fail a device_offline PH5112
+          ended a PH5112
+          wait a deviceoffline 300s
+        +299s
+        back
+          attempt a 1
+          do a 1/1 epoch 2
+        fail a device_offline PH5112
+          ended a PH5112
+          wait a deviceoffline 300s
+        +300s
+          attempt a 1
+          do a 1/1 epoch 3
+        ok a
+          ended a well
+          succeeded a
+          main succeeded
+          finished
+        ",
+    );
+}
+
+#[test]
+fn a_device_that_is_heard_while_its_run_rests_is_not_forgotten() {
+    check(
+        workflow(vec![step("a", &PUSH)]),
+        "
+        begin
+          started
+          ready a 1
+          attempt a 1
+          do a 1/1 epoch 1
+        fail a device_offline
+          ended a PH5001
+          wait a deviceoffline 5s
+        pause
+          paused (asked)
+        back
+        resume
+          resumed
+          attempt a 1
+          do a 1/1 epoch 2
+        fail a device_offline
+          ended a PH5001
+          wait a deviceoffline 10s
+        pause
+          paused (asked)
+        back
+        cancel
+          cancel asked
+          failed a PH4001
+          main cancelled PH4001 a
+          finished
+        status
+          cancelled error PH4001 a:cancelled
+        ",
+    );
+}
+
+#[test]
 fn an_absent_device_burns_no_attempt_and_is_asked_again_when_it_is_back() {
     check(
         workflow(vec![Step { retry: tries(2), ..step("a", &PUSH) }]),

@@ -83,6 +83,12 @@ impl Push {
         }
     }
 
+    /// The device is there again: it is asked as soon and as often as at first.
+    pub(in crate::transfer) fn wake(&mut self) {
+        self.ask.iter_mut().for_each(|ask| ask.tries = 1);
+        self.confirm.iter_mut().for_each(|confirm| confirm.tries = 0);
+    }
+
     /// When to ask again. Its own doubling: a device that says other things ends the line's back-off with every word.
     pub(super) fn next_question(&self, ask: &Ask, line: &Line) -> Time {
         let wait = self.rtt.probe_after().doubled(ask.tries.saturating_sub(UNDOUBLED), BACKOFF_CAP);

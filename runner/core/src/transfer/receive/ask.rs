@@ -127,6 +127,11 @@ impl Receive {
         }
     }
 
+    /// The device is there again: it is reminded as soon as at first.
+    pub(in crate::transfer) fn wake(&mut self) {
+        self.nudges = 0;
+    }
+
     pub(in crate::transfer) fn rearm(&mut self, line: &mut Line) {
         let loss = self.flight.lose(self.rtt.loss_after(), Time(0), |_| {});
         line.timers.put(Timer::Loss, loss);

@@ -410,3 +410,42 @@ fn checkpoints_survive_being_written_down() {
     let newer = Checkpoint { version: 99, ..read };
     assert!(matches!(Transfer::new(plan, Some(newer), Time(0)), Err(TransferError::Version { found: 99, .. })));
 }
+
+#[test]
+fn a_silent_device_that_others_have_heard_is_probed_at_once_and_then_as_at_first() {
+    for can_query in [false, true] {
+        let mut rig = rig(100_000, |plan| plan.mode.can_query = can_query);
+        rig.drain();
+        rig.hear([ack(0, 640)]);
+        rig.wait(1_200_000);
+        rig.transfer.wake(rig.now);
+        rig.drain();
+        let woken = rig.wait(1_000);
+        assert!(!woken.is_empty(), "the next probe was up to a minute away");
+        let at_first = woken.len();
+        assert!(at_first < 20, "{woken:?}");
+        rig.wait(1_200_000);
+        for _ in 0..1_000 {
+            rig.transfer.wake(rig.now);
+            assert!(rig.drain().is_empty(), "a probe waits for its time");
+        }
+        assert_eq!(rig.wait(1_000).len(), at_first, "however often it is told");
+        let heard = rig.transfer.progress(rig.now).last_heard;
+        assert!(
+            rig.transfer.progress(rig.now).waiting.is_some_and(|waiting| waiting.reason == WaitReason::DeviceOffline)
+        );
+        assert!(
+            heard.is_some_and(|heard| rig.now.since(heard) > Micros::from_secs(2_000)),
+            "nothing of it was heard here"
+        );
+    }
+}
+
+#[test]
+fn a_device_that_talks_is_not_disturbed_by_what_others_hear() {
+    let mut rig = rig(100_000, |plan| plan.window = 4);
+    rig.drain();
+    rig.hear([ack(0, 640)]);
+    rig.transfer.wake(rig.now);
+    assert!(rig.drain().is_empty());
+}

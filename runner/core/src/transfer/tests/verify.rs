@@ -124,3 +124,19 @@ fn who_stops_it_is_told_that_it_has_ended() {
         }
     }
 }
+
+#[test]
+fn a_silent_device_that_others_have_heard_is_asked_as_soon_as_at_first() {
+    let (mut verify, start, _) = asked(9);
+    let pause = |verify: &Verify, now: Time| verify.poll_timeout().unwrap().since(now);
+    let first = pause(&verify, start);
+    let mut now = start;
+    for _ in 0..12 {
+        now = verify.poll_timeout().unwrap();
+        verify.handle_timeout(now);
+        assert!(matches!(verify.poll(now), Some(VerifyAction::Act(Action::Say(Command::Query(_))))));
+    }
+    assert!(pause(&verify, now) > first);
+    verify.wake(now);
+    assert_eq!(pause(&verify, now), first);
+}
