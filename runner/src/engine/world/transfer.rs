@@ -51,6 +51,7 @@ impl World {
             epoch: job.epoch,
             attempt: job.id.attempt,
             checkpoint: job.checkpoint.clone().filter(|bytes| !bytes.is_empty()),
+            began_with: job.run.began_with.clone(),
             first: first(&job),
             control: watched(job.control.clone()),
             notes,
