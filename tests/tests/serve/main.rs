@@ -7,6 +7,7 @@
 //! * `devices`: the registry of devices
 //! * `http`: the control API; `client`: how it is asked
 //! * `triggers`: messages, times, files and requests that start runs
+//! * `repin`: a wedged run and the mended build of its codec
 //! * `waiting`: many runs that wait, and a kill
 
 mod admission;
@@ -16,5 +17,6 @@ mod deaths;
 mod devices;
 mod edits;
 mod http;
+mod repin;
 mod triggers;
 mod waiting;

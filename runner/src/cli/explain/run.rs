@@ -33,6 +33,7 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, clock: Clock) -> Vec
     let step = unfinished.step.as_ref().and_then(|id| view.steps.iter().find(|step| step.id == *id));
     lines.extend(step.map(|step| line("step", about(step))));
     lines.extend(unfinished.device.iter().map(|device| line("device", device.clone())));
+    lines.extend(moved(live));
     lines.extend(live.transfer.iter().flat_map(|view| transfer::transfer(view, clock)));
     match (&view.error, step.and_then(|step| step.error.as_ref())) {
         (Some(error), _) => lines.extend(failed(error)),
@@ -44,6 +45,12 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, clock: Clock) -> Vec
     }
     lines.extend(advice(live, unfinished.reason).map(|text| line("what to do", text)));
     lines
+}
+
+/// Through what it speaks, where that is not what it began with.
+fn moved(live: &LiveView) -> Option<Line> {
+    let codec = live.view.codec.as_ref().filter(|_| live.view.repinned_from.is_some())?;
+    Some(line("codec", format!("{codec}{}", print::before(&live.view))))
 }
 
 /// As in JSON, in words.
