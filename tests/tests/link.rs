@@ -95,6 +95,7 @@ impl World {
         let (notes, mut told) = mpsc::channel(16);
         let (_control, watched) = watch::channel(Control::Go);
         let order = Order {
+            began_with: None,
             run: "run".into(),
             level: 3,
             name: "run/step/1".into(),

@@ -1,6 +1,8 @@
 //! What the control socket answers.
 
 use super::holds;
+use super::library::Library;
+use super::repin::{Repin, repin};
 use super::start::{Ground, Offers};
 use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
@@ -42,6 +44,10 @@ pub(super) fn answerer(ground: Ground, offers: Option<Offers>) -> Answerer {
                 }
                 // A process that works on one run ends with it: it takes up no other.
                 (Question::Resume { .. } | Question::Retry { .. }, None) => Err(no_daemon()),
+                (Question::Repin { runs, from, to }, offers) => {
+                    let asked = Repin { runs: &runs, from: &from, to: &to, all: offers.is_some() };
+                    moved(&ground, offers.as_ref(), asked).await
+                }
                 (Question::Hold { selector, reason, by }, _) => {
                     holds::hold(&ground, selector, reason, &by).await.map(|hold| holds::listed(&[hold]))
                 }
@@ -67,10 +73,24 @@ async fn begin(ground: &Ground, catalogs: &Catalogs, metrics: &Metrics, start: S
     view(&ground.engine, &run).await
 }
 
+async fn moved(ground: &Ground, offers: Option<&Offers>, asked: Repin<'_>) -> Result<Value, Failure> {
+    let generation = offers.map(|offers| offers.catalogs.current());
+    let host = &ground.world.host;
+    let library =
+        generation.as_ref().map_or(Library::Folders(host), |generation| Library::Generation(generation, host));
+    let moved = repin(&ground.engine, &library, asked).await?;
+    serde_json::to_value(moved).map_err(|error| unwritten(&error))
+}
+
+/// An answer that cannot be written down.
+pub fn unwritten(error: &serde_json::Error) -> Failure {
+    Failure::new("PH9002", Class::Bug, error.to_string())
+}
+
 async fn reload(catalogs: &Catalogs) -> Result<Value, Failure> {
     let reload = catalogs.reload().await;
     let reload = reload.ok_or_else(|| Failure::new("PH9001", Class::Bug, "nobody looks at the folders any more"))?;
-    serde_json::to_value(Reloaded::of(&reload)).map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
+    serde_json::to_value(Reloaded::of(&reload)).map_err(|error| unwritten(&error))
 }
 
 async fn devices(ground: &Ground, catalogs: &Catalogs, id: Option<String>) -> Result<Value, Failure> {
@@ -78,7 +98,7 @@ async fn devices(ground: &Ground, catalogs: &Catalogs, id: Option<String>) -> Re
         None => serde_json::to_value(DeviceList::of(&catalogs.current())),
         Some(id) => serde_json::to_value(super::daemon::device(ground, catalogs, &id).await?),
     };
-    told.map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
+    told.map_err(|error| unwritten(&error))
 }
 
 /// Answers one question.
@@ -123,6 +143,7 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
             Ok(json!({ "run": run, "next": from + records.len() as u64, "items": records }))
         }
         Question::Start(_)
+        | Question::Repin { .. }
         | Question::Reload
         | Question::Triggers
         | Question::Letters { .. }
@@ -175,7 +196,7 @@ async fn explained(ground: &Ground, subject: &str) -> Result<Value, Failure> {
 
 async fn view(engine: &EngineHandle, run: &RunId) -> Result<Value, Failure> {
     let view = engine.view(run).await.map_err(|error| failure(&error))?;
-    serde_json::to_value(view).map_err(|error| Failure::new("PH9002", Class::Bug, error.to_string()))
+    serde_json::to_value(view).map_err(|error| unwritten(&error))
 }
 
 /// A run by its id or an unambiguous beginning of it.
@@ -202,9 +223,11 @@ pub fn one(text: &str, runs: impl Iterator<Item = RunId>) -> Result<RunId, Failu
     }
 }
 
-fn failure(error: &EngineError) -> Failure {
+/// In words that can be sent.
+pub fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
         EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
+        EngineError::Refused { source, .. } if source.is_about_codec() => ("PH6010", Class::Permanent),
         EngineError::Refused { .. } | EngineError::Taken(_) | EngineError::GroupFull { .. } => {
             ("PH8004", Class::Permanent)
         }
@@ -221,5 +244,23 @@ pub struct Nobody;
 impl crate::engine::Performer for Nobody {
     fn perform(&self, _job: crate::engine::Job) -> crate::store::BoxFuture<'static, crate::engine::JobEnd> {
         Box::pin(async { crate::engine::JobEnd::Parked(packhorse_core::effect::Traffic::default()) })
+    }
+}
+
+/// The performer of a process that only writes down what is wished: what is begun all the same waits until it is stopped.
+#[derive(Debug)]
+pub struct Idle;
+
+impl crate::engine::Performer for Idle {
+    fn perform(&self, mut job: crate::engine::Job) -> crate::store::BoxFuture<'static, crate::engine::JobEnd> {
+        use crate::engine::{Control, JobEnd};
+        use packhorse_core::effect::Traffic;
+        Box::pin(async move {
+            let wish = job.control.wait_for(|control| *control != Control::Go).await.map(|control| *control);
+            match wish {
+                Ok(Control::Cancel) => JobEnd::Cancelled(Traffic::default()),
+                Ok(Control::Go | Control::Park) | Err(_) => JobEnd::Parked(Traffic::default()),
+            }
+        })
     }
 }

@@ -3,6 +3,7 @@
 
 use super::launch::{Launch, Local, Prepared, TAKEN, launch, launch_as, prepare};
 use super::library::Library;
+use super::repin::{Repin, repin};
 use super::start::{App, Ground, Offers};
 use crate::app::exit::Stop;
 use crate::catalog::{Catalogs, Options, Told};
@@ -189,6 +190,16 @@ impl Runner for Behind {
         Box::pin(async move { from_afar(&ground, &catalogs, start, once).await })
     }
 
+    fn repin(&self, run: RunId, from: String, to: String) -> Answer<Result<(), Failure>> {
+        let (ground, generation) = (self.ground.clone(), self.catalogs.current());
+        Box::pin(async move {
+            let library = Library::Generation(&generation, &ground.world.host);
+            let asked = Repin { runs: &[run.to_string()], from: &from, to: &to, all: true };
+            let moved = repin(&ground.engine, &library, asked).await?;
+            moved.items.into_iter().find_map(|item| item.error).map_or(Ok(()), Err)
+        })
+    }
+
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>> {
         let (ground, catalogs) = (self.ground.clone(), self.catalogs.clone());
         Box::pin(async move { device(&ground, &catalogs, &id).await })
@@ -289,7 +300,7 @@ async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<
 }
 
 /// What is wrong, with everything that was laid out for people.
-fn whole(stop: Stop) -> Failure {
+pub(super) fn whole(stop: Stop) -> Failure {
     match stop.rendered {
         Some(rendered) => {
             Failure { message: format!("{}\n{}", stop.failure.message, rendered.trim_end()), ..stop.failure }

@@ -2,13 +2,16 @@
 
 use super::devices::read_devices;
 use super::launch::{unreadable, with_large_stack};
+use super::repin::{is_digest, only};
 use crate::app::exit::Stop;
-use crate::catalog::Generation;
-use crate::plugin::{Host, Plugin, StepPlugin, is_path};
+use crate::catalog::{Generation, Shelved};
+use crate::plugin::{Host, Listed, Plugin, StepPlugin, check_name, is_path};
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
+use packhorse_core::hex;
 use packhorse_core::registry::Registry;
 use packhorse_core::workflow::{self, Workflow};
+use sha2::{Digest as _, Sha256};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +70,33 @@ impl Library<'_> {
         loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
     }
 
+    /// A codec that runs can be moved to: by its SHA-256 or the beginning of it, or by name; never by path.
+    pub(super) async fn build(&self, text: &str) -> Result<Arc<Plugin>, Stop> {
+        if is_path(text) {
+            let message = format!("`{text}` is a path: a run is moved to a codec of the plugins folder");
+            return Err(Stop::usage("PH6006", message).hint("put the file there, and name it by its SHA-256"));
+        }
+        if !is_digest(text) {
+            return self.codec(text.to_owned()).await;
+        }
+        let text = text.to_ascii_lowercase();
+        match self {
+            Self::Generation(generation, _) => {
+                let live = generation.plugins.entries().filter_map(|(_, entry)| Some(&*entry.live.as_ref()?.value));
+                let codecs = live.filter_map(|shelved| match shelved {
+                    Shelved::Codec { plugin, .. } => Some((plugin.digest(), Arc::clone(plugin))),
+                    Shelved::Step(_) => None,
+                });
+                only(&text, codecs)
+            }
+            Self::Folders(host) => {
+                let host = (*host).clone();
+                let found = tokio::task::spawn_blocking(move || in_folder(&host, &text)).await;
+                found.map_err(|error| Stop::bug(error.to_string()))?
+            }
+        }
+    }
+
     /// A step plugin by reference.
     pub(super) async fn step(&self, reference: String) -> Result<Arc<StepPlugin>, Stop> {
         let host = match self {
@@ -78,6 +108,25 @@ impl Library<'_> {
         let loaded = tokio::task::spawn_blocking(move || host.load_step(&reference)).await;
         loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6103", chain(&error)))
     }
+}
+
+/// The codec of the plugins folder, or of this program, whose digest begins like this; blocks.
+fn in_folder(host: &Host, text: &str) -> Result<Arc<Plugin>, Stop> {
+    let bytes = |listed: &Listed| match &listed.path {
+        Some(path) => host.read(path).ok(),
+        None => host.load_embedded(&listed.reference).ok().map(|plugin| plugin.bytes().to_vec()),
+    };
+    let all: Vec<(String, (String, Vec<u8>))> = host
+        .list()
+        .into_iter()
+        .filter_map(|listed| bytes(&listed).map(|bytes| (listed.reference, bytes)))
+        .filter(|(_, bytes)| !Host::is_step(bytes))
+        .map(|(name, bytes)| (hex::encode(&Sha256::digest(&bytes)), (name, bytes)))
+        .collect();
+    let (name, bytes) = only(text, all.iter().map(|(digest, found)| (digest.as_str(), found)))?;
+    let plugin = host.load_bytes(name, bytes).map_err(|error| Stop::usage("PH6006", chain(&error)))?;
+    check_name(name, &plugin).map_err(|error| Stop::usage("PH6006", chain(&error)))?;
+    Ok(plugin)
 }
 
 fn unknown(generation: &Generation, named: &str) -> Stop {

@@ -11,6 +11,7 @@
 //! * `launch`: from a workflow file and inputs to a run
 //! * `library`: where it takes workflows and plugins from
 //! * `answers`: what the control socket answers
+//! * `repin`: moves runs to another build of their codec
 //! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
 //! * `devices`: the folder of devices, and what they said last of themselves
 //! * `holds`: which runs must not go on for now
@@ -33,6 +34,7 @@ mod library;
 mod mqtt;
 mod once;
 mod redis;
+mod repin;
 mod room;
 mod services;
 mod start;
@@ -42,7 +44,7 @@ mod trial;
 mod triggers;
 
 pub use crate::link::Spool as DeviceSpool;
-pub use answers::{Nobody, answer, find, one};
+pub use answers::{Idle, Nobody, answer, failure, find, one, unwritten};
 pub use daemon::Daemon;
 pub use devices::read_devices;
 pub use holds::{Kept, listed};
@@ -50,6 +52,7 @@ pub use journal::{Opened, has_runs, open_journal};
 pub use launch::{Launch, Local, Prepared, launch, prepare, with_large_stack};
 pub use library::{Library, find_workflow, read_workflow};
 pub use mqtt::{bus_settings, connect};
+pub use repin::{Moved, Outcome, Repin, Repinned, begins_with, repin};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
 pub use start::{App, Ground, Offers, compile, device_spool, host};
 pub use sweep::{Gone, sweep};

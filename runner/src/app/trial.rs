@@ -142,6 +142,7 @@ async fn carried(
     let (_go, control) = watch::channel(Control::Go);
     let name = "trial/trial/1".to_owned();
     let order = Order {
+        began_with: None,
         run: "trial".to_owned(),
         level: 3,
         name,

@@ -4,7 +4,7 @@ use super::args::{CancelArgs, PsArgs, RunRef};
 use super::print::{self, Show};
 use crate::app;
 use crate::app::exit::{Exit, Stop};
-use crate::engine::{EngineHandle, LiveView, Parts};
+use crate::engine::{EngineHandle, LiveView, Parts, Performer};
 use crate::serve::control::{self, Question};
 use crate::settings::Settings;
 use crate::store::DataFolder;
@@ -24,7 +24,7 @@ pub(super) async fn ps(args: PsArgs, show: Show) -> Result<Exit, Stop> {
 pub(super) async fn show(args: RunRef, show: Show) -> Result<Exit, Stop> {
     let value = ask(&settings(args.data)?, Question::Show { run: args.run }).await?;
     let view = run(value.clone())?;
-    show.result(&value, || print::run(&view));
+    show.result(&value, || print::shown(&view));
     Ok(Exit::Succeeded)
 }
 
@@ -96,6 +96,15 @@ pub(super) async fn ask(settings: &Settings, question: Question) -> Result<Value
 }
 
 async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop> {
+    with_engine(settings, Arc::new(app::Nobody), async |engine| app::answer(engine, question).await).await
+}
+
+/// Opens the folder, whose owner nobody is, with an engine of its own for as long as `work` takes.
+pub(super) async fn with_engine(
+    settings: &Settings,
+    performer: Arc<dyn Performer>,
+    work: impl AsyncFnOnce(&EngineHandle) -> Result<Value, Failure>,
+) -> Result<Value, Stop> {
     let data = &settings.data;
     if !app::has_runs(settings) {
         let message = format!("there are no runs in {}", data.display());
@@ -107,7 +116,7 @@ async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop>
     let opened = opened.map_err(|error| Stop::bug(error.to_string()))??;
     let engine = EngineHandle::launch(Parts {
         journal: opened.journal.clone(),
-        performer: Arc::new(app::Nobody),
+        performer,
         compile: Arc::new(app::compile),
         owner: opened.owner.clone(),
         durability: opened.durability,
@@ -115,7 +124,7 @@ async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop>
         ended: None,
     })
     .map_err(|error| Stop::bug(chain(&error)))?;
-    let answer = app::answer(&engine, question).await.map_err(stop);
+    let answer = work(&engine).await.map_err(stop);
     let stopped = engine.shutdown().await.map_err(|error| Stop::bug(chain(&error)));
     drop(folder);
     stopped.and(answer)

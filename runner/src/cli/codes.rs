@@ -259,7 +259,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "PH6001",
         "the codec trapped three times in a transfer, or when it was opened",
-        "its last words are in the message; send them to its vendor. With a third device it is quarantined (PH6007)",
+        "its last words are in the message; send them to its vendor; `packhorse plugin repin` moves a run to a mended build. With a third device it is quarantined (PH6007)",
     ),
     ("PH6002", "the codec cannot be loaded or refuses the transfer", "its words are in the message"),
     ("PH6003", "the codec's message has no topic", "send it to the codec's vendor"),
@@ -268,7 +268,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "neither the workflow nor the device's entry names a codec",
         "write `codec: NAME` in one of the two, or run it with --codec NAME",
     ),
-    ("PH6005", "the codec that the run is pinned to is gone", "start a new run"),
+    (
+        "PH6005",
+        "the codec that the run is pinned to is gone",
+        "`packhorse plugin repin` moves the run to a build that is there, or start a new one",
+    ),
     (
         "PH6006",
         "a codec cannot be found, built or read",
@@ -279,11 +283,21 @@ const CODES: &[(&str, &str, &str)] = &[
         "a file of the plugins folder holds an older version than the one of it that counts",
         "say which version is meant with `packhorse plugin pin`, or allow it with `allow_downgrade` in packhorse.yaml",
     ),
+    (
+        "PH6010",
+        "the run cannot be moved to that codec: it speaks through none, or through another one than was named",
+        "`packhorse show RUN` tells its codec; it is moved to another build of that codec only, whose name is the same",
+    ),
+    (
+        "PH6011",
+        "a SHA-256, or its first digits, means no codec or more than one",
+        "give eight digits or more; `packhorse plugin inspect NAME` tells the digest of a file, `packhorse show RUN` that of a run",
+    ),
     ("PH6009", "a plugin fails its own vectors and was not loaded", "`packhorse plugin test NAME` shows what differs"),
     (
         "PH6007",
         "the plugin is quarantined: its traps ended what it did with three devices",
-        "a mended file is another plugin: build it, and start a new run; or try the same bytes again, `packhorse plugin release NAME|DIGEST`, then `packhorse resume RUN`",
+        "a mended file is another plugin: build it, and start a new run, or move this one to it, `packhorse plugin repin`; or try the same bytes again, `packhorse plugin release NAME|DIGEST`, then `packhorse resume RUN`",
     ),
     (
         "PH6101",

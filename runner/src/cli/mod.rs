@@ -7,7 +7,7 @@
 //! * `devices`: what the registry says of devices
 //! * `ask`: `ps show cancel pause retry`; `top`: the same, live; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
-//! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine), `device`, `fastdfs` (a client of any FastDFS, and the server
+//! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine, `repin` moves runs to another build), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
 
 mod args;
@@ -32,6 +32,7 @@ mod pin;
 mod plugin;
 mod print;
 mod release;
+mod repin;
 mod run;
 mod serve;
 mod signals;

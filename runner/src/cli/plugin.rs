@@ -5,6 +5,7 @@ use super::listen;
 use super::pin;
 use super::print::Show;
 use super::release;
+use super::repin;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::plugin::kit;
@@ -37,6 +38,7 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
         }
         PluginCommand::Pin { plugin, off, plugins } => pin::pin(&plugin, off, &Place::of(plugins)?.plugins, show),
         PluginCommand::Rollback { plugin, plugins } => pin::roll_back(&plugin, &Place::of(plugins)?.plugins, show),
+        PluginCommand::Repin(args) => repin::repin(args, show).await,
         PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
         PluginCommand::List { plugins } => list(&Place::of(plugins)?, show).await,
     }

@@ -3,7 +3,7 @@
 use super::args::Output;
 use crate::app::exit::Stop;
 use crate::engine::LiveView;
-use packhorse_core::run::{RunStatus, StepStatus, StepView};
+use packhorse_core::run::{RunStatus, RunView, StepStatus, StepView};
 use serde::Serialize;
 use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
@@ -90,6 +90,19 @@ pub(super) fn run(live: &LiveView) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// The same with the codec that it speaks through now.
+pub(super) fn shown(live: &LiveView) -> String {
+    let text = run(live);
+    let Some(codec) = &live.view.codec else { return text };
+    let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    format!("{head}\ncodec: {codec}{}\n{rest}", before(&live.view))
+}
+
+/// The build of its codec that a run began with, where it is another one by now.
+pub(super) fn before(view: &RunView) -> String {
+    view.repinned_from.as_ref().map_or_else(String::new, |from| format!(", moved from {from}"))
 }
 
 /// Calls of its plugin that a step was refused.

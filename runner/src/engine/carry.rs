@@ -70,6 +70,7 @@ impl Actor {
             facts.insert(0, first);
             replies.push(starter);
         }
+        lane.heed(&facts);
         let barred = lane.course.run.state().bar.is_some();
         if facts.iter().any(|record| matters(&record.fact, barred)) {
             self.gate.mark(run);
@@ -141,7 +142,7 @@ impl Actor {
         if lane.pending.is_empty() && lane.course.run.state().is_finished() {
             Point::RunFinished.pass();
             let lane = self.let_go(run);
-            if let (Some(lane), Some(ended)) = (lane, &self.parts.ended) {
+            if let (Some(lane), Some(ended)) = (lane.filter(|lane| !lane.over), &self.parts.ended) {
                 // Who wanted to know may be gone.
                 drop(ended.send(lane.view(self.clock.now())));
             }

@@ -9,7 +9,9 @@ use super::telling::TransferView;
 use crate::store::{Journal, StoreError, Writer};
 use packhorse_core::admission::Hold;
 use packhorse_core::failure::Failure;
-use packhorse_core::run::{Created, Durability, Reason, Record, Refused, RunEvent, RunId, RunStatus, RunView};
+use packhorse_core::run::{
+    CodecPin, Created, Durability, Reason, Record, Refused, RunEvent, RunId, RunStatus, RunView,
+};
 use packhorse_core::workflow::Workflow;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -265,6 +267,23 @@ impl EngineHandle {
     /// Continues a failed run at the failed step.
     pub async fn retry(&self, run: &RunId) -> Result<(), EngineError> {
         self.wish(run, Wish::Event(RunEvent::Retry)).await
+    }
+
+    /// Keeps bytes under their SHA-256 (lowercase hex), durably, for a run that is about to name them.
+    pub async fn keep(&self, digest: String, bytes: Arc<[u8]>) -> Result<(), EngineError> {
+        let (journal, now) = (self.journal.clone(), self.clock.now());
+        blocking(move || Ok(journal.put_object(&digest, &bytes, now)?)).await
+    }
+
+    /// Moves a run from one build of its codec to another, whose bytes were [kept](Self::keep); returns when that is durable. A transfer
+    /// under way may still be stopping; it begins again by itself.
+    pub async fn repin(&self, run: &RunId, from: &str, to: CodecPin) -> Result<(), EngineError> {
+        self.wish(run, Wish::Event(RunEvent::Repin { from: from.to_owned(), to })).await
+    }
+
+    /// Nothing more begins or goes on by itself in runs that are taken up from now on: for a process that only writes down what is wished.
+    pub async fn stand_still(&self) -> Result<(), EngineError> {
+        self.ask(|reply| Command::TakingUp { begun: true, reply }).await
     }
 
     /// A device is heard: every run that waits for it between attempts goes on at once, or as soon as nothing else keeps it.

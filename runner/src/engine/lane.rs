@@ -9,7 +9,7 @@ use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
 use crate::store::{StoredCheckpoint, Token};
 use packhorse_core::admission::OnConflict;
-use packhorse_core::run::{Created, EffectId, Order, Record, Run, Stop, WallTime};
+use packhorse_core::run::{EffectId, Fact, Order, Record, Run, RunState, Stop, WallTime};
 use packhorse_core::transfer::WaitReason;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(super) struct Lane {
     watchers: Option<watch::Sender<LiveView>>,
     progress: Option<Progress>,
     transfer: Option<Box<TransferView>>,
+    /// It had ended before it was read, and nobody retried it since: its end was told.
+    pub(super) over: bool,
 }
 
 /// What waits for an append to be durable.
@@ -61,7 +63,8 @@ impl Drop for LiveJob {
 
 impl Lane {
     pub(super) fn new(run: Run, token: Token, appended: u64, checkpoint: Option<StoredCheckpoint>) -> Self {
-        let context = Arc::new(context(&run.state().created));
+        let context = Arc::new(context(run.state()));
+        let over = run.state().is_finished();
         Self {
             course: Course::new(run, token, appended, checkpoint),
             context,
@@ -73,6 +76,18 @@ impl Lane {
             watchers: None,
             progress: None,
             transfer: None,
+            over,
+        }
+    }
+
+    /// Facts of it were decided that jobs, or who is told of its end, must know of.
+    pub(super) fn heed(&mut self, facts: &[Record]) {
+        for record in facts {
+            match record.fact {
+                Fact::Repinned { .. } => self.context = Arc::new(context(self.course.run.state())),
+                Fact::Retried { .. } => self.over = false,
+                _ => {}
+            }
         }
     }
 
@@ -184,11 +199,13 @@ impl Pending {
     }
 }
 
-fn context(created: &Created) -> RunContext {
+fn context(state: &RunState) -> RunContext {
+    let created = &state.created;
     RunContext {
         id: created.run.clone(),
         workflow: created.workflow.clone(),
-        codec: created.codec.clone(),
+        codec: state.codec.clone(),
+        began_with: created.codec.as_ref().map(|codec| codec.digest.clone()),
         vars: created.vars.clone(),
         plugins: created.plugins.clone(),
         priority: created.terms.priority.level(),

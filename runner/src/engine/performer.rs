@@ -49,8 +49,10 @@ pub struct RunContext {
     pub id: RunId,
     /// Name of its workflow.
     pub workflow: String,
-    /// Its codec.
+    /// The codec that it speaks through now.
     pub codec: Option<CodecPin>,
+    /// SHA-256 of the one that it began with, in hex.
+    pub began_with: Option<String>,
     /// Variables for the codec.
     pub vars: BTreeMap<String, String>,
     /// Step plugins with the digests of their bytes.

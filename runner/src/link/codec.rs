@@ -34,6 +34,11 @@ impl Codec {
         self.session.routes()
     }
 
+    /// SHA-256 of its bytes, in hex.
+    pub(super) fn digest(&self) -> &str {
+        self.plugin.digest()
+    }
+
     /// Translates what arrived, at most 64 messages. `again` makes the batch's message `index` anew after a trap.
     pub(super) fn decode(
         &mut self,
@@ -133,7 +138,7 @@ impl Codec {
                 self.plugin.title(),
                 self.opening.device
             );
-            let hint = "send this to the codec's vendor; the run goes on with a mended codec by `packhorse retry`";
+            let hint = "send this to the codec's vendor; `packhorse plugin repin` moves the run to a mended build, then `packhorse retry`";
             return Err(Failure::new("PH6001", Class::Permanent, message).hint(hint));
         }
         self.session = self.plugin.open(&self.opening).map_err(|error| refused(&error))?;

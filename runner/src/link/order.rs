@@ -49,6 +49,8 @@ pub struct Order {
     pub attempt: u32,
     /// Of an earlier attempt: [`Kept`] as bytes.
     pub checkpoint: Option<Vec<u8>>,
+    /// SHA-256 of the codec that the run began with, in hex: whose `saved` is in a checkpoint that does not say.
+    pub began_with: Option<String>,
     /// A message of the device that came before anybody listened; the codec hears it first.
     pub first: Option<Message>,
     /// What it is told from outside.
@@ -124,6 +126,9 @@ pub struct Kept {
     /// When the device last said anything: UTC in milliseconds since 1970.
     #[serde(default)]
     pub heard: Option<u64>,
+    /// SHA-256 of the codec whose `saved` it is, in hex: another build must not be given it. Absent in checkpoints of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
 }
 
 impl Kept {
@@ -359,6 +364,7 @@ impl Link {
             attempt: order.attempt,
             started_at: wall().0 / 1_000,
             checkpoint: order.checkpoint.as_deref(),
+            began_with: order.began_with.as_deref(),
             direction,
             file,
             held: landing.map(Landing::held),

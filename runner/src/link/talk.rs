@@ -278,7 +278,7 @@ impl<M: Machine> Talk<M> {
     fn checkpoint(&mut self) -> Result<Option<Kept>, Failure> {
         let Some(machine) = self.machine.checkpoint() else { return Ok(None) };
         let saved = self.codec.save()?.to_vec();
-        Ok(Some(Kept { machine, saved, heard: None }))
+        Ok(Some(Kept { machine, saved, heard: None, codec: Some(self.codec.digest().to_owned()) }))
     }
 }
 

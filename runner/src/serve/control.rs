@@ -74,6 +74,15 @@ pub enum Question {
         /// Its id or the beginning of it.
         run: String,
     },
+    /// Moves runs to another build of their codec.
+    Repin {
+        /// Their ids or the beginnings of them.
+        runs: Vec<String>,
+        /// SHA-256 of what they are pinned to, or its beginning.
+        from: String,
+        /// The same of what they are to be pinned to, or its name.
+        to: String,
+    },
     /// Starts a run of a workflow that a daemon knows.
     Start(Start),
     /// Journal records of a run.

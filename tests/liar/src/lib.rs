@@ -55,6 +55,9 @@ impl Platform for Liar {
 
     fn decode(&mut self, message: Incoming, out: &mut DecodeOut<Event>) -> Result<(), Fault> {
         let lies = self.lie.about(&message.payload, &self.file);
+        if !self.lie.hears(&message.payload, &self.file) {
+            return Err(Fault::NotMine);
+        }
         let message = Incoming { payload: self.lie.forged(message.payload), ..message };
         self.honest.decode(message, out)?;
         if self.lie == Lie::LastWords {

@@ -226,7 +226,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 27] = [
+const NEEDS: [(&str, &str); 28] = [
     ("get /v1/holds", "runs:read"),
     ("post /v1/holds", "runs:control"),
     ("delete /v1/holds/{id}", "runs:control"),
@@ -239,6 +239,7 @@ const NEEDS: [(&str, &str); 27] = [
     ("post /v1/runs/{run}/pause", "runs:control"),
     ("post /v1/runs/{run}/resume", "runs:control"),
     ("post /v1/runs/{run}/retry", "runs:control"),
+    ("post /v1/runs/{run}/repin", "runs:control"),
     ("get /v1/workflows", "definitions:read"),
     ("get /v1/workflows/{name}", "definitions:read"),
     ("get /v1/plugins", "definitions:read"),

@@ -8,6 +8,7 @@
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
 //! * `triggers`: messages, times, files and requests that start runs
+//! * `repin`: a wedged run and the mended build of its codec
 //! * `waiting`: many runs that wait, and a kill
 
 mod admission;
@@ -21,6 +22,7 @@ mod http;
 mod kinds;
 mod presence;
 mod reloads;
+mod repin;
 mod swaps;
 mod triggers;
 mod waiting;

@@ -112,6 +112,7 @@ impl Drive {
             attempt,
             started_at: out.wall_ms() / 1_000,
             checkpoint,
+            began_with: None,
             direction,
             file,
             held,

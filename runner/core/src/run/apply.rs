@@ -37,6 +37,7 @@ impl RunState {
         let Fact::Created(created) = &record.fact else { return Err(Illegal::NotCreated) };
         Ok(Self {
             created: (**created).clone(),
+            codec: created.codec.clone(),
             created_at: record.at,
             stage: Stage::Queued,
             limit: None,
@@ -71,7 +72,9 @@ impl RunState {
     }
 
     fn change(&mut self, record: &Record) -> Judged {
-        if self.is_finished() && !matches!(record.fact, Fact::Retried { .. } | Fact::Recovered { .. }) {
+        let may_follow_the_end =
+            matches!(record.fact, Fact::Retried { .. } | Fact::Recovered { .. } | Fact::Repinned { .. });
+        if self.is_finished() && !may_follow_the_end {
             return Err("the run has finished".to_owned());
         }
         let at = record.at;
@@ -163,6 +166,7 @@ impl RunState {
                 self.steps.values_mut().for_each(|step| step.consent = false);
                 Ok(())
             }
+            Fact::Repinned { from, to } => self.repinned(from, to),
             Fact::Retried { reopened, limit } => self.retried(reopened, *limit, at),
             Fact::MainEnded { status, error, outputs } => {
                 expect(self.stage == Stage::Main, || "the main steps are not at work".to_owned())?;

@@ -178,6 +178,7 @@ impl Run {
             },
             RunEvent::Cancel { reason } => self.cancel(reason, status, moment, decision),
             RunEvent::Retry => self.retry(status, moment, decision),
+            RunEvent::Repin { from, to } => self.repin(&from, to, moment, decision),
             RunEvent::Park => {
                 self.parking = true;
                 self.ask_to_park(decision);
@@ -289,7 +290,7 @@ impl Run {
     }
 
     fn retry(&mut self, status: RunStatus, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
-        if !matches!(status, RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut) {
+        if !self.state.may_be_retried() {
             return Err(Refused::NotRetriable(status));
         }
         self.closed = self.gated;

@@ -1,6 +1,6 @@
 //! What happens to a run, and what is decided about it.
 
-use super::fact::{Bar, Record};
+use super::fact::{Bar, CodecPin, Record};
 use super::status::RunStatus;
 use super::words::{EffectId, RunId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
@@ -64,6 +64,14 @@ pub enum RunEvent {
     Cancel {
         /// In the asker's words.
         reason: Option<String>,
+    },
+    /// Speak through another build of the codec from now on; a transfer under way stops at a good point and begins again in the same
+    /// attempt.
+    Repin {
+        /// SHA-256 of the build that it must be pinned to, lowercase hex.
+        from: String,
+        /// The other one, whose bytes the journal has.
+        to: CodecPin,
     },
     /// Take a failed, cancelled or timed-out run up at the step that stopped it.
     Retry,
@@ -133,6 +141,23 @@ pub enum Refused {
     /// Clean-up is not paused.
     #[error("the run is cleaning up and cannot be paused ({0:?})")]
     CleaningUp(RunStatus),
+    /// Nothing that could be repinned.
+    #[error("the run speaks through no codec")]
+    NoCodec,
+    /// Nothing to be done.
+    #[error("the run is pinned to {0} already")]
+    HasCodec(CodecPin),
+    /// It is not pinned to what was named.
+    #[error("the run is pinned to {0}, which is not what it was to be moved from")]
+    OtherCodec(CodecPin),
+    /// Another build of the same codec is one thing, another codec another.
+    #[error("the run is pinned to {now}: {to} is another codec, and no other build of it")]
+    OtherName {
+        /// What it is pinned to.
+        now: Box<CodecPin>,
+        /// What it was to be moved to.
+        to: Box<CodecPin>,
+    },
     /// Ours.
     #[error(transparent)]
     Bug(#[from] super::Illegal),

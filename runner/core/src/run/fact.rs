@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Latest version of the envelope and of the facts in it. A reader refuses a later one. 2 brought [`Fact::CallRefused`], 3 what admission decides:
-/// [`Fact::Withheld`], [`Fact::Admitted`], [`Fact::Superseded`].
-pub const FORMAT: u16 = 3;
+/// [`Fact::Withheld`], [`Fact::Admitted`], [`Fact::Superseded`]; 4 [`Fact::Repinned`].
+pub const FORMAT: u16 = 4;
 
 /// A fact with the time at which it was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ impl Record {
     /// A fact at its time, in the earliest format that has it.
     pub const fn new(at: WallTime, fact: Fact) -> Self {
         let v = match fact {
+            Fact::Repinned { .. } => 4,
             Fact::Withheld { .. } | Fact::Admitted | Fact::Superseded { .. } => 3,
             Fact::CallRefused { .. } => 2,
             _ => 1,
@@ -71,7 +72,7 @@ impl Record {
     }
 }
 
-/// What a run is pinned to for its whole life.
+/// What a run is pinned to for its whole life; its codec until a person moves it to another build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Created {
     /// Its id.
@@ -95,7 +96,7 @@ pub struct Created {
     pub message: Option<FirstMessage>,
     /// Resolved variables for the codec.
     pub vars: BTreeMap<String, String>,
-    /// Absent where no step needs one.
+    /// The codec it begins with; absent where no step needs one. Which one counts now is in [`super::RunState::codec`].
     pub codec: Option<CodecPin>,
     /// Step plugins, as the workflow names them, with the SHA-256 of their bytes in lowercase hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -279,6 +280,14 @@ pub enum Fact {
     /// The store has lost writes that it had confirmed: what came after the facts before this one is not known. Checkpoints from before are
     /// dropped with it.
     Doubted,
+    /// From here on the run speaks through another build of its codec. The new one's bytes have been put into the journal as an object
+    /// before.
+    Repinned {
+        /// What it was pinned to.
+        from: CodecPin,
+        /// What it is pinned to now.
+        to: CodecPin,
+    },
     /// A finished run goes on at the step that stopped it.
     Retried {
         /// What is tried again.

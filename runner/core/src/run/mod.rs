@@ -11,7 +11,7 @@
 //! * `state`: what they tell; `apply`: the one function that folds them; `fresh`: a step as it begins.
 //! * `event`: what happens, what is decided.
 //! * `decide`: from event to facts; `admit`: what admission decides, as facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
-//!   person's retry tries again.
+//!   person's retry tries again; `repin`: another build of the codec.
 //! * `doubt`: whether an effect may begin where it may have begun before.
 //! * `retention`: for how long finished runs are kept.
 //! * `scope`: what expressions see.
@@ -31,6 +31,7 @@ mod lookup;
 mod message;
 mod next;
 mod reopen;
+mod repin;
 mod retention;
 mod retry;
 mod scope;

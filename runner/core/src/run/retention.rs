@@ -1,6 +1,6 @@
 //! For how long finished runs are kept.
 
-use super::fact::Record;
+use super::fact::{Fact, Record};
 use super::state::{RunState, Stage};
 use super::status::RunStatus;
 use super::words::WallTime;
@@ -24,16 +24,20 @@ impl Retention {
     }
 }
 
-/// Digests of the objects that a run is pinned to: its workflow's, its codec's, its step plugins'.
+/// Digests of the objects that a run names: its workflow's, its step plugins', and those of every codec that it was ever pinned to.
 pub fn objects_of(records: &[Record]) -> Vec<String> {
-    let created = records.iter().find_map(|record| match &record.fact {
-        super::Fact::Created(created) => Some(created),
-        _ => None,
-    });
-    created.map_or_else(Vec::new, |created| {
-        let codec = created.codec.as_ref().map(|codec| &codec.digest);
-        std::iter::once(&created.digest).chain(codec).chain(created.plugins.values()).cloned().collect()
-    })
+    let mut objects = Vec::new();
+    for record in records {
+        match &record.fact {
+            Fact::Created(created) => {
+                let codec = created.codec.as_ref().map(|codec| &codec.digest);
+                objects.extend(std::iter::once(&created.digest).chain(codec).chain(created.plugins.values()).cloned());
+            }
+            Fact::Repinned { to, .. } => objects.push(to.digest.clone()),
+            _ => {}
+        }
+    }
+    objects
 }
 
 #[cfg(test)]

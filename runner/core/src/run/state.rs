@@ -1,7 +1,8 @@
 //! The state of a run: the fold of its facts, and nothing besides.
 
 use super::fact::{
-    Bar, Cleanup, Created, FinalStatus, PauseReason, Record, RunError, SkipReason, Spent, StopCause, Wait, Work,
+    Bar, Cleanup, CodecPin, Created, FinalStatus, PauseReason, Record, RunError, SkipReason, Spent, StopCause, Wait,
+    Work,
 };
 use super::words::{RunId, Timer, WallTime};
 use crate::effect::Traffic;
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub struct RunState {
     /// What it is pinned to.
     pub created: Created,
+    /// The codec that it speaks through now.
+    pub codec: Option<CodecPin>,
     /// When it was created.
     pub created_at: WallTime,
     /// How far it is.

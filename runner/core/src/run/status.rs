@@ -111,6 +111,11 @@ impl RunState {
         self.standing().0
     }
 
+    /// Whether it has ended, and in a way that a person may retry.
+    pub fn may_be_retried(&self) -> bool {
+        matches!(self.status(), RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut)
+    }
+
     /// Status, and the reason for it where the run is unfinished.
     pub fn standing(&self) -> (RunStatus, Option<Reason>) {
         if let (Stage::Finished { .. }, Some(verdict)) = (self.stage, &self.verdict) {

@@ -1,6 +1,6 @@
 //! A run as people and programs see it: the JSON of `run`, `show` and `ps`, with what `explain` needs.
 
-use super::fact::{RunError, Work};
+use super::fact::{CodecPin, RunError, Work};
 use super::lookup::{inner, uses};
 use super::state::{RunState, Stage, StepPhase, StepState};
 use super::status::{Reason, RunStatus, StepStatus};
@@ -44,6 +44,12 @@ pub struct RunView {
     /// Devices that its inputs name, or its steps as far as they have begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+    /// The codec that it speaks through now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<CodecPin>,
+    /// The one that it began with, where it was moved to another build since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repinned_from: Option<CodecPin>,
 }
 
 /// Why a run is where it is.
@@ -116,6 +122,8 @@ impl RunState {
             trigger: self.created.trigger.get("kind").and_then(|kind| kind.as_str()).map(str::to_owned),
             created_at: self.created_at,
             devices: self.devices(),
+            codec: self.codec.clone(),
+            repinned_from: self.created.codec.clone().filter(|_| self.created.codec != self.codec),
         }
     }
 

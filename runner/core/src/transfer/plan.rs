@@ -145,11 +145,7 @@ impl Plan {
         let mode = &self.mode;
         let align = mode.packet_align.max(1);
         let max = if mode.packet_max == 0 { u32::MAX } else { mode.packet_max };
-        if self.packet_size == 0
-            || self.packet_size < mode.packet_min
-            || self.packet_size > max
-            || !self.packet_size.is_multiple_of(align)
-        {
+        if !mode.takes(self.packet_size) {
             return Err(TransferError::PacketSize { size: self.packet_size, min: mode.packet_min.max(1), max, align });
         }
         if self.window == 0 {

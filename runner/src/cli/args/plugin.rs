@@ -144,12 +144,35 @@ pub(in super::super) enum PluginCommand {
         #[command(flatten)]
         services: ServiceArgs,
     },
+    /// Moves runs from one build of their codec to another: those under way begin their session again at the byte where they are.
+    Repin(RepinArgs),
     /// Lists the codecs that can be named.
     List {
         /// The plugins folder.
         #[arg(long, env = "PACKHORSE_PLUGINS", value_name = "DIR")]
         plugins: Option<PathBuf>,
     },
+}
+
+/// `plugin repin`.
+#[derive(Debug, Args)]
+pub(in super::super) struct RepinArgs {
+    /// What they are pinned to: the SHA-256 of the codec's bytes, or its first eight digits or more.
+    #[arg(long, value_name = "DIGEST")]
+    pub from: String,
+    /// What they are to be pinned to: the SHA-256 of a codec of the same name in the plugins folder, its first eight digits or more, or
+    /// NAME@VERSION.
+    #[arg(long, value_name = "DIGEST")]
+    pub to: String,
+    /// Ids of runs, or unambiguous beginnings of them. One that failed, was cancelled or timed out goes on with `packhorse retry`, one
+    /// that is paused with `packhorse resume`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub runs: Vec<String>,
+    /// Every unfinished run that is pinned to --from.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub services: ServiceArgs,
 }
 
 /// Where codecs lie, and how much they may use.

@@ -34,6 +34,7 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, presence: &Value, cl
     let step = unfinished.step.as_ref().and_then(|id| view.steps.iter().find(|step| step.id == *id));
     lines.extend(step.map(|step| line("step", about(step))));
     lines.extend(unfinished.device.iter().map(|device| line("device", device.clone())));
+    lines.extend(moved(live));
     let known = unfinished.device.as_ref().and_then(|device| super::super::devices::presence(presence.get(device)?));
     lines.extend(known.map(|words| line("presence", words)));
     lines.extend(live.transfer.iter().flat_map(|view| transfer::transfer(view, clock)));
@@ -47,6 +48,12 @@ fn unfinished_run(live: &LiveView, unfinished: &Unfinished, presence: &Value, cl
     }
     lines.extend(advice(live, unfinished.reason).map(|text| line("what to do", text)));
     lines
+}
+
+/// Through what it speaks, where that is not what it began with.
+fn moved(live: &LiveView) -> Option<Line> {
+    let codec = live.view.codec.as_ref().filter(|_| live.view.repinned_from.is_some())?;
+    Some(line("codec", format!("{codec}{}", print::before(&live.view))))
 }
 
 /// As in JSON, in words.

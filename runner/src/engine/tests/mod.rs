@@ -3,6 +3,7 @@
 mod admission;
 mod away;
 mod failing;
+mod repin;
 
 use super::*;
 use crate::store::{EmbeddedStore, Journal, MemoryJournal, StoredCheckpoint};
@@ -44,6 +45,8 @@ struct Stage {
     played: Mutex<BTreeMap<String, usize>>,
     /// What each job was given: its name, epoch and checkpoint.
     given: Mutex<Vec<Given>>,
+    /// Digest of the codec that each job was given.
+    codecs: Mutex<Vec<Option<String>>>,
     begun: Notify,
 }
 
@@ -120,6 +123,7 @@ impl Performer for Stage {
         let act = acts[(*times).min(acts.len() - 1)].clone();
         *times += 1;
         drop(played);
+        self.codecs.lock().unwrap().push(job.run.codec.as_ref().map(|codec| codec.digest.clone()));
         self.given.lock().unwrap().push((name, job.epoch, job.checkpoint.clone()));
         self.begun.notify_waiters();
         Box::pin(play(act, job))

@@ -1,4 +1,4 @@
-//! The plugins that a run is pinned to, from the journal's objects, whatever lies in the plugins folder by now.
+//! The plugins that a run is pinned to now, from the journal's objects, whatever lies in the plugins folder by now.
 
 use super::World;
 use crate::plugin::{Host, Plugin, PluginError, StepPlugin};
@@ -7,7 +7,7 @@ use packhorse_core::run::CodecPin;
 use std::sync::Arc;
 
 impl World {
-    /// The codec that the run was created with.
+    /// The codec that the run is pinned to.
     pub(super) async fn pinned(&self, pin: Option<&CodecPin>) -> Result<Arc<Plugin>, Failure> {
         let pin = pin.ok_or_else(|| {
             Failure::new("PH6004", Class::Permanent, "the workflow names no codec, which a transfer needs")

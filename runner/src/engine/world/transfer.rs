@@ -55,6 +55,7 @@ impl World {
             epoch: job.epoch,
             attempt: job.id.attempt,
             checkpoint: job.checkpoint.clone().filter(|bytes| !bytes.is_empty()),
+            began_with: job.run.began_with.clone(),
             first: first(&job),
             control: watched(job.control.clone()),
             heard: self.presence.as_ref().map(|presence| presence.watch(&device)),

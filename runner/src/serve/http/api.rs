@@ -59,6 +59,9 @@ pub trait Runner: Send + Sync + 'static {
     /// Starts a run of what counts now. Local files are refused: who asks over the network must not have the daemon read its disk.
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>>;
 
+    /// Moves a run from the build of its codec that `from` names to the one that `to` names.
+    fn repin(&self, run: RunId, from: String, to: String) -> Answer<Result<(), Failure>>;
+
     /// What a device id comes to now.
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>>;
 

@@ -31,6 +31,7 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::resume))
         .routes(routes!(runs::retry))
+        .routes(routes!(runs::repin))
         .routes(routes!(holds::holds, holds::hold))
         .routes(routes!(holds::release))
         .routes(routes!(definitions::workflows))

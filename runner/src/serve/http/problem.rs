@@ -58,7 +58,7 @@ impl From<Failure> for Problem {
             ("PH8003" | "PH8042" | "PH8503" | "PH8505", _) => StatusCode::NOT_FOUND,
             ("PH8501", _) => StatusCode::PAYLOAD_TOO_LARGE,
             ("PH8504", _) => StatusCode::TOO_MANY_REQUESTS,
-            ("PH8004" | "PH8040" | "PH8403", _) => StatusCode::CONFLICT,
+            ("PH6010" | "PH8004" | "PH8005" | "PH8040" | "PH8403", _) => StatusCode::CONFLICT,
             (_, Class::Permanent) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
@@ -71,6 +71,7 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let (status, code) = match &error {
             EngineError::Unknown(_) | EngineError::Lost { .. } => (StatusCode::NOT_FOUND, "PH8003"),
+            EngineError::Refused { source, .. } if source.is_about_codec() => (StatusCode::CONFLICT, "PH6010"),
             EngineError::Refused { .. } | EngineError::Taken(_) => (StatusCode::CONFLICT, "PH8004"),
             EngineError::GroupFull { .. } => (StatusCode::CONFLICT, "PH8040"),
             EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),

@@ -141,6 +141,17 @@ pub(super) struct Because {
     reason: Option<String>,
 }
 
+/// From which build of its codec a run is to be moved to which.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Builds {
+    /// SHA-256 of the one that it is pinned to, or its first eight digits or more.
+    #[schema(pattern = "^[0-9a-fA-F]{8,64}$")]
+    from: String,
+    /// The same of the other one, or its `NAME@VERSION`.
+    to: String,
+}
+
 fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "PH8003", format!("there is no run {text}")))
 }
@@ -365,6 +376,25 @@ pub(super) async fn retry(
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
     let run = steered(&api, &headers, &run)?;
     api.runner.engine().retry(&run).await?;
+    accepted(&api, &run).await
+}
+
+/// Moves a run to another build of its codec; where it is pinned to it already, nothing happens.
+#[utoipa::path(post, path = "/v1/runs/{run}/repin", tag = "runs", params(("run" = String, Path, description = "Its id")),
+    request_body = Builds,
+    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, description = "It is pinned to another codec, or has ended well", body = Problem),
+        (status = 413, body = Problem), (status = 422, description = "There is no such codec, or it does not take the variables of the run", body = Problem),
+        (status = 503, body = Problem)))]
+pub(super) async fn repin(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(run): Path<String>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    let run = steered(&api, &headers, &run)?;
+    let Builds { from, to } = body(&bytes)?;
+    api.runner.repin(run.clone(), from, to).await?;
     accepted(&api, &run).await
 }
 

@@ -137,8 +137,8 @@ fn records_survive_being_stored() {
 
 #[test]
 fn records_of_a_later_format_are_refused_by_name() {
-    let later = br#"{"v":4,"at":1,"fact":"teleported"}"#;
-    assert!(matches!(Record::decode(later), Err(RecordError::Newer { found: 4 })));
+    let later = br#"{"v":5,"at":1,"fact":"teleported"}"#;
+    assert!(matches!(Record::decode(later), Err(RecordError::Newer { found: 5 })));
     for broken in [&b""[..], b"{}", b"[1]", br#"{"v":1}"#, br#"{"v":1,"at":1,"fact":"teleported"}"#, b"\xff\x00"] {
         assert!(matches!(Record::decode(broken), Err(RecordError::Malformed(_))));
     }

@@ -2,7 +2,7 @@
 //!
 //! A line of a script is an event: `begin`, `+5s` (time passes, then a tick), `ok STEP`, `value STEP TEXT`, `fail STEP CLASS [CODE]`, `spent STEP TIME` (its traffic budget
 //! is spent for so long), `parked STEP`,
-//! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `crash` (all that is
+//! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `repin FROM TO`, `crash` (all that is
 //! not a fact is lost; then recovered), `status`. The indented lines below it are what must come of it.
 
 mod admission;
@@ -16,6 +16,7 @@ mod facts;
 mod flow;
 mod random;
 mod render;
+mod repin;
 mod timing;
 
 use super::*;
@@ -150,6 +151,11 @@ pub(crate) fn created() -> Created {
     }
 }
 
+/// A build of one codec.
+pub(super) fn pin(digest: &str) -> CodecPin {
+    CodecPin { name: "acme".to_owned(), version: "0.1.0".to_owned(), digest: digest.to_owned() }
+}
+
 /// A run with its journal and its clock.
 pub(super) struct Player {
     pub(super) run: Run,
@@ -162,8 +168,17 @@ pub(super) struct Player {
 
 impl Player {
     pub(super) fn new(workflow: Workflow) -> Self {
+        Self::of(workflow, created())
+    }
+
+    /// The same, pinned to a codec whose digest is `old`.
+    pub(super) fn pinned(workflow: Workflow) -> Self {
+        Self::of(workflow, Created { codec: Some(pin("old")), ..created() })
+    }
+
+    fn of(workflow: Workflow, created: Created) -> Self {
         let now = WallTime(T0);
-        let (run, first) = Run::create(Arc::new(workflow), created(), now);
+        let (run, first) = Run::create(Arc::new(workflow), created, now);
         Self { run, journal: vec![first], now, under_way: None, random: u64::MAX }
     }
 
@@ -209,6 +224,7 @@ impl Player {
             ["cancel"] => RunEvent::Cancel { reason: None },
             ["retry"] => RunEvent::Retry,
             ["park"] => RunEvent::Park,
+            ["repin", from, to] => RunEvent::Repin { from: (*from).to_owned(), to: pin(to) },
             ["ok", step] => self.ended(step, EffectEnd::Outcome(Ok(Reply::Done))),
             ["value", step, text] => {
                 self.ended(step, EffectEnd::Outcome(Ok(Reply::Value { value: Value::String((*text).to_owned()) })))
@@ -252,7 +268,15 @@ pub(super) fn failure(class: &str, code: &str) -> Failure {
 
 /// Plays a script and compares what came of it.
 pub(super) fn check(workflow: Workflow, script: &str) -> Player {
-    let mut player = Player::new(workflow);
+    play(Player::new(workflow), script)
+}
+
+/// The same with a codec.
+pub(super) fn check_pinned(workflow: Workflow, script: &str) -> Player {
+    play(Player::pinned(workflow), script)
+}
+
+fn play(mut player: Player, script: &str) -> Player {
     let mut transcript = String::new();
     let lines: Vec<String> =
         script.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();

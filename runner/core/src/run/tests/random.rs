@@ -78,6 +78,11 @@ fn happen(player: &mut Player, dice: u32) {
         (11, _) => RunEvent::Retry,
         (13, _) => RunEvent::Withhold { why: Bar::Overtaken, behind: None },
         (14, _) => RunEvent::Begin,
+        (15, _) => {
+            let now = player.run.state().codec.clone().expect("it is pinned").digest;
+            let to = pin(if now == "old" { "new" } else { "old" });
+            RunEvent::Repin { from: now, to }
+        }
         (_, Some(id)) => player.ended(&id.step, EffectEnd::Outcome(Ok(Reply::Done))),
         (_, None) => {
             let wake = player.decide(RunEvent::Tick).expect("a tick is never refused").wake_at;
@@ -135,6 +140,17 @@ fn no_step_is_begun_after_it_was_done(journal: &[Record]) {
     }
 }
 
+fn each_pin_follows_the_one_before(player: &Player) {
+    let mut now = pin("old");
+    for record in &player.journal {
+        if let Fact::Repinned { from, to } = &record.fact {
+            assert_eq!(*from, now);
+            now = to.clone();
+        }
+    }
+    assert_eq!(player.run.state().codec, Some(now));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -147,7 +163,7 @@ proptest! {
     ) {
         let finally = build(&cleanup, "f");
         let on_failure = build(&cleanup, "g");
-        let mut player = Player::new(Workflow { finally, on_failure, ..workflow(build(&plans, "s")) });
+        let mut player = Player::pinned(Workflow { finally, on_failure, ..workflow(build(&plans, "s")) });
         player.random = random;
         player.decide(RunEvent::Begin).expect("begins");
         for dice in dice {
@@ -155,6 +171,7 @@ proptest! {
         }
         settle(&mut player);
         no_step_is_begun_after_it_was_done(&player.journal);
+        each_pin_follows_the_one_before(&player);
         prop_assert!(player.run.view(player.now).unfinished.is_none());
     }
 }

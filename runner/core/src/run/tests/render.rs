@@ -65,6 +65,7 @@ fn fact(fact: &Fact, now: WallTime) -> String {
         Fact::CancelAsked { .. } => "cancel asked".to_owned(),
         Fact::LimitReached => "limit reached".to_owned(),
         Fact::Doubted => "doubted".to_owned(),
+        Fact::Repinned { from, to } => format!("repinned {} to {}", from.digest, to.digest),
         Fact::Recovered { behind: 0 } => "recovered".to_owned(),
         Fact::Recovered { behind } => format!("recovered behind {behind}"),
         Fact::Retried { reopened, .. } => format!("retried{}", reopening(reopened)),

@@ -161,6 +161,14 @@ pub struct Mode {
     pub file_max: u64,
 }
 
+impl Mode {
+    /// Whether pieces of this size may travel.
+    pub fn takes(&self, size: u32) -> bool {
+        let most = if self.packet_max == 0 { u32::MAX } else { self.packet_max };
+        (self.packet_min.max(1)..=most).contains(&size) && size.is_multiple_of(self.packet_align.max(1))
+    }
+}
+
 /// What a codec is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
