@@ -171,7 +171,6 @@ async fn what_is_no_file_is_told_and_nothing_waits_for_it() {
 }
 
 /// How a file gets its next content.
-#[expect(clippy::unwrap_used, reason = "a test")]
 fn put(folder: &Path, way: u32, content: &str) {
     let file = folder.join("a.yaml");
     match way {
