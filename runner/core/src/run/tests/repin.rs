@@ -172,7 +172,7 @@ fn every_prefix_with_a_repin_in_it_goes_on() {
         let mut player = Player { run, journal, now, under_way: None, random: 0 };
         player.decide(RunEvent::Recovered).expect("recovers");
         player.decide(RunEvent::Begin).expect("begins where it had not");
-        assert_eq!(player.run.state().codec, moved.or(Some(pin("old"))), "cut after {cut}");
+        assert_eq!(player.run.state().codec, moved.or_else(|| Some(pin("old"))), "cut after {cut}");
         while let Some(id) = player.under_way.clone() {
             let event = player.ended(&id.step, EffectEnd::Outcome(Ok(Reply::Done)));
             player.decide(event).expect("an end is never refused");
