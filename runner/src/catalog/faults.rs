@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// `quick` on an ordinary day, `full` where the whole count is asked for.
-fn count(quick: u32, full: u32) -> u32 {
+pub(super) fn count(quick: u32, full: u32) -> u32 {
     if std::env::var("PACKHORSE_FULL").is_ok_and(|value| value == "1") { full } else { quick }
 }
 

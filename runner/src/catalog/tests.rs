@@ -264,8 +264,7 @@ async fn a_pin_says_which_version_a_name_means() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_saves_are_each_followed_and_none_is_wrong() {
     let folders = Folders::new().await;
-    let full = std::env::var("PACKHORSE_FULL").is_ok_and(|full| full == "1");
-    let rounds = if full { 1_000 } else { 300 };
+    let rounds = super::faults::count(300, 1_000);
     let mut took = Vec::new();
     for round in 1..=rounds {
         let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! Who changed what: a line of JSON for every call from outside that changed something, appended to a file that nothing of ours changes
-//! or removes.
+//! Who changed what: a line of JSON for every call that this process answered and that may have changed something, appended to a file
+//! that nothing of ours changes or removes.
 
 use packhorse_core::failure::chain;
 use packhorse_core::run::WallTime;
@@ -56,7 +56,7 @@ impl Audit {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // One write: a line is whole or not there.
+        // One write, so that lines never mix; of one that a full disk cut off, a part may stand before the next.
         file.write_all(&line)?;
         if file.metadata()?.len() >= self.most {
             let aside = format!("audit-{}.jsonl", entry.at.replace(':', ""));

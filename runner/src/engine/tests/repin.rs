@@ -19,14 +19,20 @@ fn codecs(stage: &Stage) -> Vec<String> {
     stage.codecs.lock().unwrap().iter().flatten().cloned().collect()
 }
 
+/// A run whose transfer is under way, through the codec that it began with.
+async fn at_work(path: &Path) -> (Arc<Stage>, EngineHandle, RunId) {
+    let stage = Stage::new(&[("a", &[Act::Count])]);
+    let engine = on_disk(path, &stage);
+    let run = engine.start(pinned()).await.expect("started");
+    stage.until("a", 1).await;
+    (stage, engine, run)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_begins_again_through_the_other_build_and_keeps_to_it_over_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.redb");
-    let stage = Stage::new(&[("a", &[Act::Count])]);
-    let engine = on_disk(&path, &stage);
-    let run = engine.start(pinned()).await.expect("started");
-    stage.until("a", 1).await;
+    let (stage, engine, run) = at_work(&path).await;
     let refused = engine.repin(&run, "other", pin("new")).await;
     let because = Refused::OtherCodec(pin("old"));
     assert!(matches!(&refused, Err(EngineError::Refused { source, .. }) if *source == because), "{refused:?}");
@@ -50,10 +56,7 @@ async fn a_transfer_begins_again_through_the_other_build_and_keeps_to_it_over_a_
 async fn who_only_writes_it_down_begins_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.redb");
-    let stage = Stage::new(&[("a", &[Act::Count])]);
-    let engine = on_disk(&path, &stage);
-    let run = engine.start(pinned()).await.expect("started");
-    stage.until("a", 1).await;
+    let (stage, engine, run) = at_work(&path).await;
     kill(engine).await;
     let engine = on_disk(&path, &stage);
     engine.stand_still().await.expect("heard");
