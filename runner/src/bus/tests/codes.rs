@@ -13,12 +13,20 @@ use super::{PATIENCE, settings, status};
 /// First and longest ceiling of the wait between attempts here; waits before the first connection are a tenth of it.
 const BACKOFF: Duration = Duration::from_millis(50);
 
-fn quick(fake: &Fake) -> Settings {
-    Settings {
-        version: Version::Five,
-        connect_timeout: Duration::from_millis(400),
-        backoff: (BACKOFF, 4 * BACKOFF),
-        ..settings(fake.addr)
+fn five(fake: &Fake) -> Settings {
+    Settings { version: Version::Five, backoff: (BACKOFF, 4 * BACKOFF), ..settings(fake.addr) }
+}
+
+/// Connects to who lets nobody in: not for long, and anew where the machine was too busy for even one answer. Gives the number of tries.
+async fn attempt(fake: &Fake) -> (usize, Result<RumqttcBus, BusError>) {
+    let settings = Settings { connect_timeout: Duration::from_millis(400), ..five(fake) };
+    let (begun, mut tries) = (Instant::now(), 0);
+    loop {
+        tries += 1;
+        match RumqttcBus::connect(settings.clone()).await {
+            Err(BusError::Unreachable { source: None, .. }) if begun.elapsed() < PATIENCE => {}
+            result => return (tries, result),
+        }
     }
 }
 
@@ -56,15 +64,7 @@ fn names(error: &BusError, code: u8, carrier: Carrier) {
 async fn connack(reason: Reason) {
     let fake = Fake::start(vec![Manner::Refuse(reason.code())]).await;
     let begun = Instant::now();
-    let mut tries = 0;
-    let result = loop {
-        tries += 1;
-        match RumqttcBus::connect(quick(&fake)).await {
-            // Not even one answer came in time: the machine is busy.
-            Err(BusError::Unreachable { source: None, .. }) if begun.elapsed() < PATIENCE => {}
-            result => break result,
-        }
-    };
+    let (tries, result) = attempt(&fake).await;
     no_spin(&fake, begun, BACKOFF / 10);
     if reason == Reason::Success {
         // The fake hangs up after it: whether the welcome is seen before the end is a matter of luck.
@@ -87,7 +87,7 @@ async fn connack(reason: Reason) {
 
 async fn puback(reason: Reason) {
     let fake = Fake::start(vec![Manner::PubAck(reason.code())]).await;
-    let (bus, begun) = (RumqttcBus::connect(quick(&fake)).await.unwrap(), Instant::now());
+    let (bus, begun) = (RumqttcBus::connect(five(&fake)).await.unwrap(), Instant::now());
     bus.publish(Message::new("data", "x")).unwrap();
     if !reason.in_packet(Carrier::PubAck) {
         names(&lost(&bus).await, reason.code(), Carrier::PubAck);
@@ -115,7 +115,7 @@ async fn puback(reason: Reason) {
 
 async fn suback(reason: Reason) {
     let fake = Fake::start(vec![Manner::Subscribe(reason.code())]).await;
-    let (bus, begun) = (RumqttcBus::connect(quick(&fake)).await.unwrap(), Instant::now());
+    let (bus, begun) = (RumqttcBus::connect(five(&fake)).await.unwrap(), Instant::now());
     let asked = bus.subscribe("mine", Qos::AtLeastOnce);
     if !reason.in_packet(Carrier::SubAck) {
         let error = tokio::select! {
@@ -137,7 +137,7 @@ async fn suback(reason: Reason) {
 
 async fn unsuback(reason: Reason) {
     let fake = Fake::start(vec![Manner::UnsubAck(reason.code())]).await;
-    let (bus, begun) = (RumqttcBus::connect(quick(&fake)).await.unwrap(), Instant::now());
+    let (bus, begun) = (RumqttcBus::connect(five(&fake)).await.unwrap(), Instant::now());
     drop(timeout(PATIENCE, bus.subscribe("mine", Qos::AtLeastOnce)).await.unwrap().unwrap());
     if reason.in_packet(Carrier::UnsubAck) {
         // The next request waits for the answer to the one before.
@@ -154,7 +154,7 @@ async fn disconnect(reason: Reason) {
     let fake = Fake::start(vec![Manner::Disconnect(reason.code())]).await;
     let begun = Instant::now();
     // Depends on which is seen first, the welcome or the end.
-    let error = match RumqttcBus::connect(quick(&fake)).await {
+    let error = match attempt(&fake).await.1 {
         Ok(bus) => lost(&bus).await,
         Err(BusError::Unreachable { source: Some(source), .. }) => (*source).clone(),
         Err(error) => error,
