@@ -155,7 +155,7 @@ fn median(of: &[u64]) -> u64 {
 
 #[test]
 fn swaps_under_running_transfers_change_nothing_for_them() {
-    let (devices, swaps) = (count(8, 50), count(60, 1_000));
+    let (devices, swaps) = (count(8, 50), count(60, 2_000));
     let mut daemon = Daemon::apart();
     let bytes = files::bytes(count(24, 96) * 1024, 71);
     let (image, component) = (daemon.upload("image", &bytes), component());
@@ -193,14 +193,14 @@ fn swaps_under_running_transfers_change_nothing_for_them() {
         assert!(daemon.has(&format!("dev-{index}"), &bytes), "dev-{index} has the image");
     }
     let (runs, most) = *load.seen.lock().unwrap();
-    let tenth = swaps / 10;
-    let (early, late) = (median(&memory[tenth..2 * tenth]), median(&memory[swaps - tenth..]));
+    let tenths: Vec<u64> = memory.chunks(swaps / 10).map(median).collect();
     println!(
         "{swaps} swaps in {took:.1?}, {} of them of the codec, under {devices} pushes at a time, {runs} in all: each kept what it began with, \
-         though up to {most} swaps went by; memory {early} KiB in the second tenth, {late} KiB in the last",
+         though up to {most} swaps went by; memory in each tenth, KiB: {tenths:?}",
         swaps / CODECS
     );
-    // The second tenth of a quick count is still a warm-up.
-    assert!(swaps < 1_000 || late <= early + early / 20, "memory grew from {early} KiB to {late} KiB");
+    // At first all pushes share one codec; when those have ended there are as many as there will be. Quick counts end before that.
+    let (early, late) = (tenths[4], tenths[9]);
+    assert!(runs < 4 * devices || late <= early + early / 20, "memory grew from {early} KiB to {late} KiB");
     daemon.stop();
 }
