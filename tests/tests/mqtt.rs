@@ -314,7 +314,9 @@ fn a_rate_holds_for_what_goes_and_what_comes() {
 }
 
 mod bus {
-    use packhorse::bus::{Bus, BusStatus, Message, Qos, RumqttcBus, Session, Settings, install_crypto};
+    use packhorse::bus::{
+        Acknowledge, Bus, BusStatus, Message, Qos, Receipt, RumqttcBus, Session, Settings, Version, install_crypto,
+    };
     use packhorse_tests::mosquitto::Options;
     use packhorse_tests::{Mosquitto, count};
     use std::time::{Duration, Instant};
@@ -432,5 +434,60 @@ mod bus {
         assert!(error.to_string().contains("retain not supported (0x9a)"), "{error}");
         assert!(bus.status().borrow().is_connected());
         bus.close().await;
+    }
+
+    /// A kept session, and messages that are acknowledged when they were dealt with: what was not comes again, and nothing else, though
+    /// nobody has subscribed to it yet when it does.
+    #[tokio::test]
+    async fn a_message_that_was_not_dealt_with_comes_again_in_either_version() {
+        let broker = Mosquitto::plain();
+        for version in [Version::Five, Version::Three] {
+            let topic = format!("work/{version:?}");
+            let ours = || Settings {
+                client_id: format!("worker{version:?}"),
+                session: Session::Keep,
+                receipts: Acknowledge::WhenDropped,
+                version,
+                ..settings(&broker)
+            };
+            let theirs = RumqttcBus::connect(settings(&broker)).await.unwrap();
+            let say = |numbers: std::ops::Range<usize>| {
+                numbers.for_each(|number| theirs.publish(Message::new(topic.as_str(), number.to_string())).unwrap());
+            };
+            let first = RumqttcBus::connect(ours()).await.unwrap();
+            let mut work = first.subscribe(&topic, Qos::AtLeastOnce).await.unwrap();
+            say(0..10);
+            let mut held = Vec::new();
+            for _ in 0..10 {
+                held.push(timeout(PATIENCE, work.recv()).await.unwrap().unwrap());
+            }
+            assert!(held.iter().all(|delivery| delivery.receipt.as_ref().is_some_and(|receipt| !receipt.is_kept())));
+            // 0 to 4 are done, and 7 too, which has to wait for 5 and 6.
+            drop(held.remove(7));
+            held.drain(..5);
+            // An answered request: the acknowledgements before it have been read.
+            drop(first.subscribe("probe", Qos::AtLeastOnce).await.unwrap());
+            drop(first);
+            say(10..13);
+            let second = RumqttcBus::connect(ours()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let mut work = second.subscribe(&topic, Qos::AtLeastOnce).await.unwrap();
+            let mut again = Vec::new();
+            while again.last() != Some(&12) {
+                let delivery = timeout(PATIENCE, work.recv()).await.unwrap().unwrap();
+                assert!(delivery.receipt.as_ref().is_some_and(Receipt::is_kept));
+                again.push(std::str::from_utf8(&delivery.message.payload).unwrap().parse::<usize>().unwrap());
+            }
+            assert_eq!(again, [5, 6, 7, 8, 9, 10, 11, 12], "{version:?}");
+            drop(held);
+            second.close().await;
+            let third = RumqttcBus::connect(ours()).await.unwrap();
+            let mut work = third.subscribe(&topic, Qos::AtLeastOnce).await.unwrap();
+            say(13..14);
+            let delivery = timeout(PATIENCE, work.recv()).await.unwrap().unwrap();
+            assert_eq!(&delivery.message.payload[..], b"13", "the goodbye came after the acknowledgements");
+            third.close().await;
+            theirs.close().await;
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::outbox::Outbox;
+use super::receipts::Receipts;
 use super::refusals::Refusals;
 use super::registry::Registry;
 use super::tls::Transports;
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     /// Set once, by `close`.
     pub(super) closing: watch::Sender<bool>,
     pub(super) refusals: Refusals,
+    pub(super) receipts: Arc<Receipts>,
     pub(super) counters: Counters,
     /// It was said that an older version is spoken.
     pub(super) told_older: AtomicBool,
@@ -127,6 +129,7 @@ impl RumqttcBus {
             status: watch::Sender::new(connecting),
             closing: watch::Sender::new(false),
             refusals: Refusals::default(),
+            receipts: Arc::default(),
             counters: Counters::default(),
             told_older: AtomicBool::new(false),
         });

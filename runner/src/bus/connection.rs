@@ -86,6 +86,7 @@ async fn attempt(shared: &Shared, transports: &Transports, index: usize) -> Resu
             credentials: settings.credentials(server)?,
             client_id: &settings.client_id,
             session: settings.session,
+            receipts: settings.receipts,
             keep_alive: settings.keep_alive,
             attempt_timeout: settings.attempt_timeout,
         })

@@ -1,6 +1,8 @@
 //! One connection from the broker's welcome to its end.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,7 +15,10 @@ use super::flights::Flights;
 use super::outbox::{Queued, Waiting};
 use super::watchdog::{Pulse, bump, guard, idle};
 use super::wire::{Arrived, Client, Signal, Welcome, Wire, broken};
-use super::{BusError, BusStatus, Message, Reason, registry};
+use super::{Acknowledge, BusError, BusStatus, Message, Reason, registry};
+
+/// How long messages are held that nobody has subscribed to yet: a broker that kept a session sends them at once.
+const STRAYS: Duration = Duration::from_secs(5);
 
 pub(super) struct Link {
     wire: Wire,
@@ -54,7 +59,9 @@ impl Link {
             tracing::warn!(left_out, "queued messages were left out: they expired, or this broker does not take them");
             shared.counters.left_out.fetch_add(left_out as u64, Ordering::Relaxed);
         }
-        shared.registry.renew(limits.wildcards);
+        let kept = self.welcome.session_present && shared.settings.receipts == Acknowledge::WhenDropped;
+        shared.registry.renew(limits.wildcards, kept);
+        shared.receipts.renew();
         let (address, protocol) = (Arc::clone(&self.address), self.wire.protocol());
         let session_present = self.welcome.session_present;
         tracing::info!(%address, ?protocol, generation, session_present, "MQTT connected");
@@ -65,6 +72,8 @@ impl Link {
         tokio::select! {
             ended = drive(&mut self.wire, &mut self.flights, shared, &self.pulse) => ended,
             () = ask(&self.client, shared) => Ended::Failed(broken(&address, "the client ended")),
+            () = acknowledge(&self.client, shared) => Ended::Failed(broken(&address, "the client ended")),
+            never = release(shared) => match never {},
             reason = guard(shared, &self.pulse, keep_alive) => Ended::Failed(broken(&address, reason)),
             ended = goodbye(&self.client, shared, &self.pulse) => ended,
         }
@@ -149,9 +158,11 @@ fn handle(signal: Signal, flights: &mut Flights, shared: &Shared, pulse: &Pulse)
 }
 
 fn route(arrived: Arrived, shared: &Shared) {
+    let by_hand = shared.settings.receipts == Acknowledge::WhenDropped && arrived.packet_id != 0;
+    let receipt = by_hand.then(|| shared.receipts.begin(arrived.packet_id, shared.registry.holds_strays()));
     let topic = arrived.topic.clone();
     let Ok(topic) = std::str::from_utf8(&topic) else { return bump(&shared.counters.malformed) };
-    if shared.registry.deliver(topic, |name| arrived.message(name)) == 0 {
+    if !shared.registry.deliver(topic, receipt.as_ref(), |name| arrived.message(name)) {
         bump(&shared.counters.unrouted);
     }
 }
@@ -185,11 +196,34 @@ async fn ask(client: &Client, shared: &Shared) {
     }
 }
 
+/// Acknowledges what was dealt with; returns when the client has ended.
+async fn acknowledge(client: &Client, shared: &Shared) {
+    loop {
+        while let Some(packet_id) = shared.receipts.take() {
+            if client.acknowledge(packet_id).await.is_err() {
+                return;
+            }
+        }
+        shared.receipts.changed.notified().await;
+    }
+}
+
+/// Lets go of messages that nobody subscribed to.
+async fn release(shared: &Shared) -> Infallible {
+    sleep(STRAYS).await;
+    let unrouted = shared.registry.release();
+    if unrouted > 0 {
+        tracing::info!(unrouted, "messages that the broker had kept are for nobody any more");
+        shared.counters.unrouted.fetch_add(unrouted as u64, Ordering::Relaxed);
+    }
+    pending().await
+}
+
 /// After `close`: lets what is queued go out, then disconnects.
 async fn goodbye(client: &Client, shared: &Shared, pulse: &Pulse) -> Ended {
     is_closing(&mut shared.closing.subscribe()).await;
     let deadline = Instant::now() + GOODBYE;
-    while !idle(shared, pulse) && Instant::now() < deadline {
+    while !(idle(shared, pulse) && shared.receipts.is_idle()) && Instant::now() < deadline {
         sleep(Duration::from_millis(5)).await;
     }
     // The event loop ends the connection when it has written the packet; a broken one is given up.

@@ -67,7 +67,7 @@ impl Bus for MemoryBus {
         }
         message.retain = false;
         let name = message.topic.clone();
-        self.registry.deliver(&name, |_| message);
+        let _heard = self.registry.deliver(&name, None, |_| message);
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Bus for MemoryBus {
                 if let Some(index) = filters.iter().position(|(filter, _)| topic::matches(filter, &message.topic)) {
                     let mut message = message.clone();
                     message.qos = message.qos.min(filters[index].1);
-                    inlet.offer(Delivery { filter: index, message });
+                    inlet.offer(Delivery { filter: index, message, receipt: None });
                 }
             }
             Ok(open(Box::new(hold)))

@@ -6,7 +6,7 @@
 //! * `client`: [`RumqttcBus`], with `settings`, `server` (URLs), `secret` (password files), `tls` and `crypto`; behind it
 //!   `connection` (the supervised task), `rota` (whose turn among several brokers), `backoff`, `link` (one connection),
 //!   `watchdog`, `outbox` (the publish queue), `flights` (what is in flight), `refusals` (publishes that the broker
-//!   refused), `registry` (subscriptions), `wire` (rumqttc, MQTT 5 and 3.1.1)
+//!   refused), `receipts` (messages that are acknowledged when they were dealt with), `registry` (subscriptions), `wire` (rumqttc, MQTT 5 and 3.1.1)
 //! * `memory`: [`MemoryBus`], for tests
 //! * `broker`: [`EmbeddedBroker`]
 //!
@@ -30,6 +30,7 @@ mod memory;
 mod message;
 mod outbox;
 mod reason;
+mod receipts;
 mod refusals;
 mod registry;
 mod rota;
@@ -57,9 +58,10 @@ pub use error::{BusError, TlsFault};
 pub use memory::MemoryBus;
 pub use message::{Message, Properties, Qos};
 pub use reason::{Carrier, Reason};
+pub use receipts::Receipt;
 pub use secret::warn_if_open;
 pub use server::Server;
-pub use settings::{Password, Session, Settings, Version};
+pub use settings::{Acknowledge, Password, Session, Settings, Version};
 pub use status::{BusStatus, Limits};
 pub use subscription::{Delivery, QUEUE_BYTES, QUEUE_MESSAGES, Subscription};
 pub use wire::Protocol;

@@ -10,10 +10,14 @@ use tokio::sync::{Notify, oneshot};
 
 use super::routes::{Routes, Target};
 use super::subscription::Inlet;
-use super::{BusError, Message, Qos, Reason, topic};
+use super::wire::INFLIGHT;
+use super::{BusError, Delivery, Message, Qos, Reason, Receipt, topic};
 
 /// Filters in one packet. Ten thousand subscriptions take 40 round trips after a reconnect.
 const BATCH_FILTERS: usize = 256;
+
+/// Messages that are held for nobody; more than a broker sends without an acknowledgement.
+const STRAYS: usize = 4 * INFLIGHT as usize;
 
 /// Bytes of filters in one packet, far below the smallest packet limit that brokers set.
 const BATCH_BYTES: usize = 32 << 10;
@@ -49,6 +53,8 @@ struct State {
     closed: bool,
     /// The present broker takes no wildcards: filters with some are refused without asking.
     plain_only: bool,
+    /// Messages that came before anybody subscribed to them, as long as they are held.
+    strays: Option<VecDeque<(Message, Receipt)>>,
 }
 
 #[derive(Debug)]
@@ -99,15 +105,40 @@ impl Registry {
             return Err(BusError::Closed);
         }
         let answers = state.add(filters, inlet);
+        state.replay(filters, inlet);
         let hold = Hold { registry: self.clone(), subscription: state.next };
         drop(state);
         self.changed.notify_one();
         Ok((hold, answers))
     }
 
-    /// Routes one message; says to how many subscriptions it went.
-    pub(super) fn deliver(&self, topic: &str, make: impl FnOnce(Arc<str>) -> Message) -> usize {
-        self.lock().routes.deliver(topic, make)
+    /// Routes one message; says whether somebody has it, or it is held for who may come.
+    pub(super) fn deliver(
+        &self,
+        topic: &str,
+        receipt: Option<&Receipt>,
+        make: impl FnOnce(Arc<str>) -> Message,
+    ) -> bool {
+        let mut state = self.lock();
+        let Err(make) = state.routes.deliver(topic, receipt, make) else { return true };
+        match (&mut state.strays, receipt) {
+            (Some(strays), Some(receipt)) if strays.len() < STRAYS => {
+                strays.push_back((make(Arc::from(topic)), receipt.clone()));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether messages for nobody are held: the broker may still be sending what it had kept.
+    pub(super) fn holds_strays(&self) -> bool {
+        self.lock().strays.is_some()
+    }
+
+    /// Lets go of what was held for nobody, and holds no more; says how many.
+    pub(super) fn release(&self) -> usize {
+        let strays = self.lock().strays.take();
+        strays.map_or(0, |strays| strays.len())
     }
 
     /// The next request to send, if none is outstanding and there is something to say.
@@ -148,11 +179,12 @@ impl Registry {
     }
 
     /// A connection begins, and the broker knows none of our filters: all are to be asked for again. `wildcards` says
-    /// whether it takes filters with some.
-    pub(super) fn renew(&self, wildcards: bool) {
+    /// whether it takes filters with some, `kept` whether it may send what it had kept for us.
+    pub(super) fn renew(&self, wildcards: bool, kept: bool) {
         let mut state = self.lock();
         let state = &mut *state;
         state.plain_only = !wildcards;
+        state.strays = kept.then(VecDeque::new);
         state.outstanding = None;
         state.dirty.clear();
         state.filters.retain(|_, filter| !filter.holders.is_empty());
@@ -201,6 +233,17 @@ impl State {
             self.mark(name);
         }
         answers
+    }
+
+    /// What came for a new subscription before it was there.
+    fn replay(&mut self, filters: &[(Arc<str>, Qos)], inlet: &Inlet) {
+        let Some(strays) = &mut self.strays else { return };
+        let matching = |topic: &str| filters.iter().position(|(filter, _)| topic::matches(filter, topic));
+        strays.retain(|(message, receipt)| {
+            let Some(filter) = matching(&message.topic) else { return true };
+            inlet.offer(Delivery { filter, message: message.clone(), receipt: Some(receipt.clone()) });
+            false
+        });
     }
 
     fn drop_subscription(&mut self, subscription: u64) {
@@ -306,6 +349,7 @@ impl Drop for Hold {
 
 #[cfg(test)]
 mod tests {
+    use super::super::receipts::Receipts;
     use super::super::subscription;
     use super::*;
 
@@ -382,7 +426,7 @@ mod tests {
         let (gone, _) = hold(&registry, &["b"]);
         registry.request();
         drop(gone);
-        registry.renew(true);
+        registry.renew(true, false);
         assert_eq!(registry.request(), wants(&["a"]));
         registry.subscribed([Ok(())]);
         assert!(answers[0].try_recv().unwrap().is_ok());
@@ -392,7 +436,7 @@ mod tests {
     #[test]
     fn a_broker_without_wildcards_is_not_asked_for_some() {
         let registry = Arc::new(Registry::default());
-        registry.renew(false);
+        registry.renew(false, false);
         let (_a, mut answers) = hold(&registry, &["a/+"]);
         let (_b, _) = hold(&registry, &["b"]);
         assert_eq!(registry.request(), wants(&["b"]));
@@ -400,6 +444,29 @@ mod tests {
         let reason = Reason::WildcardSubscriptionsNotSupported;
         assert!(matches!(refused, Err(BusError::SubscriptionRefused { reason: why, .. }) if why == reason));
         assert_eq!(registry.lock().filters.len(), 1, "it is asked for no more");
+    }
+
+    #[test]
+    fn what_comes_before_its_subscription_is_held_for_it_and_in_the_end_let_go() {
+        let (registry, receipts) = (Arc::new(Registry::default()), Arc::new(Receipts::default()));
+        registry.renew(true, true);
+        for (packet_id, topic) in [(1, "a/x"), (2, "b"), (3, "a/y")] {
+            let receipt = receipts.begin(packet_id, registry.holds_strays());
+            assert!(registry.deliver(topic, Some(&receipt), |name| Message::new(name, "kept")));
+        }
+        assert!(!registry.deliver("a/x", None, |name| Message::new(name, "QoS 0")), "nobody hears it");
+        let (inlet, open) = subscription::channel();
+        let filters = ["q", "a/+"].map(|name| (Arc::from(name), Qos::AtLeastOnce));
+        let (_hold, _) = registry.register(&filters, &inlet).unwrap();
+        let mut end = open(Box::new(()));
+        let deliveries: Vec<_> = std::iter::from_fn(|| end.try_recv()).collect();
+        assert_eq!(deliveries.iter().map(|delivery| &*delivery.message.topic).collect::<Vec<_>>(), ["a/x", "a/y"]);
+        assert!(deliveries.iter().all(|at| at.filter == 1 && at.receipt.as_ref().is_some_and(Receipt::is_kept)));
+        drop(deliveries);
+        assert_eq!((receipts.take(), receipts.take()), (Some(1), None));
+        assert_eq!((registry.release(), registry.release()), (1, 0));
+        assert_eq!((receipts.take(), receipts.take()), (Some(2), Some(3)));
+        assert!(!registry.holds_strays());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::subscription::Inlet;
-use super::{Delivery, Message, Qos, topic};
+use super::{Delivery, Message, Qos, Receipt, topic};
 
 /// Where one filter of one subscription leads.
 #[derive(Debug, Clone)]
@@ -60,47 +60,50 @@ impl Routes {
         *self = Self::default();
     }
 
-    /// Hands a message to each subscription with a filter that matches, once each, and says to how many. `make` gets
-    /// the topic, shared with the filter where they are the same, and is not called when nobody listens.
-    pub(super) fn deliver(&self, topic: &str, make: impl FnOnce(Arc<str>) -> Message) -> usize {
+    /// Hands a message to each subscription with a filter that matches, once each. `make` gets the topic, shared with the
+    /// filter where they are the same, and is given back when nobody listens.
+    pub(super) fn deliver<F>(&self, topic: &str, receipt: Option<&Receipt>, make: F) -> Result<(), F>
+    where
+        F: FnOnce(Arc<str>) -> Message,
+    {
         let exact = self.exact.get_key_value(topic);
         if self.wild.is_empty() {
-            let Some((name, targets)) = exact else { return 0 };
-            return send(targets.iter(), make(name.clone()));
+            let Some((name, targets)) = exact else { return Err(make) };
+            send(targets.iter(), receipt, make(name.clone()));
+            return Ok(());
         }
         let mut targets = Vec::new();
         self.wild.collect(topic.split('/'), topic.starts_with('$'), &mut targets);
         targets.extend(exact.iter().flat_map(|(_, targets)| *targets));
         if targets.is_empty() {
-            return 0;
+            return Err(make);
         }
         let name = exact.map_or_else(|| Arc::from(topic), |(name, _)| name.clone());
-        send(targets.into_iter(), make(name))
+        send(targets.into_iter(), receipt, make(name));
+        Ok(())
     }
 }
 
-fn send<'a>(mut targets: impl ExactSizeIterator<Item = &'a Target>, message: Message) -> usize {
+fn send<'a>(mut targets: impl ExactSizeIterator<Item = &'a Target>, receipt: Option<&Receipt>, message: Message) {
     if targets.len() == 1
         && let Some(only) = targets.next()
     {
-        only.offer(message);
-        return 1;
+        return only.offer(message, receipt);
     }
     let mut targets: Vec<_> = targets.collect();
     targets.sort_unstable_by_key(|target| (target.subscription, target.filter));
     targets.dedup_by_key(|target| target.subscription);
-    let Some((last, others)) = targets.split_last() else { return 0 };
+    let Some((last, others)) = targets.split_last() else { return };
     for target in others {
-        target.offer(message.clone());
+        target.offer(message.clone(), receipt);
     }
-    last.offer(message);
-    targets.len()
+    last.offer(message, receipt);
 }
 
 impl Target {
-    fn offer(&self, mut message: Message) {
+    fn offer(&self, mut message: Message, receipt: Option<&Receipt>) {
         message.qos = message.qos.min(self.qos);
-        self.inlet.offer(Delivery { filter: self.filter, message });
+        self.inlet.offer(Delivery { filter: self.filter, message, receipt: receipt.cloned() });
     }
 }
 
@@ -189,7 +192,7 @@ mod tests {
             for (index, filter) in filters.iter().enumerate().filter(|(index, _)| removed[*index]) {
                 routes.remove(filter, index as u64);
             }
-            routes.deliver(&name, |topic| Message::new(topic, "x"));
+            let _ = routes.deliver(&name, None, |topic| Message::new(topic, "x"));
             for (index, filter) in filters.iter().enumerate() {
                 let expected = !removed[index] && topic::matches(filter, &name);
                 prop_assert_eq!(ends[index].try_recv().is_some(), expected, "{} {}", filter, name);
@@ -209,7 +212,7 @@ mod tests {
         for (index, filter) in ["b", "a/#", "a/+", "a/x"].into_iter().enumerate() {
             routes.insert(&Arc::from(filter), target(7, index, inlet.clone()));
         }
-        assert_eq!(routes.deliver("a/x", |topic| Message::new(topic, "1")), 1);
+        assert!(routes.deliver("a/x", None, |topic| Message::new(topic, "1")).is_ok());
         assert_eq!(end.try_recv().map(|delivery| delivery.filter), Some(1));
         assert_eq!(end.try_recv(), None);
     }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub version: Version,
     /// What the broker keeps for us while we are away.
     pub session: Session,
+    /// When a message of QoS 1 is acknowledged to the broker.
+    pub receipts: Acknowledge,
     /// Whole seconds, at least 5. A broker of MQTT 5 may impose its own.
     pub keep_alive: Duration,
     /// Limit of one attempt, from the name lookup to the broker's answer. Whole seconds, at least 1.
@@ -78,6 +80,17 @@ pub enum Session {
     Keep,
 }
 
+/// When a message of QoS 1 is acknowledged to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// As soon as it was read off the wire. Transfers need no more.
+    #[default]
+    AtOnce,
+    /// When its reader has dropped its [`Receipt`](super::Receipt). With [`Session::Keep`] the broker then has whatever was not
+    /// dealt with when a process died. Messages that come before anybody subscribed to them are kept for some seconds.
+    WhenDropped,
+}
+
 impl Settings {
     /// Reads a URL, or several with commas between them, as [`Server::parse`]. The rest gets its default: keep-alive 30 s,
     /// 5 s an attempt, 10 s in all, back-off from 1 to 45 s.
@@ -102,6 +115,7 @@ impl Settings {
             client_id: format!("packhorse-{:012x}", rand::rng().random::<u64>() >> 16),
             version: Version::Auto,
             session: Session::Clean,
+            receipts: Acknowledge::AtOnce,
             keep_alive: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
@@ -174,6 +188,7 @@ impl fmt::Debug for Settings {
             .field("client_id", &self.client_id)
             .field("version", &self.version)
             .field("session", &self.session)
+            .field("receipts", &self.receipts)
             .field("keep_alive", &self.keep_alive)
             .finish_non_exhaustive()
     }

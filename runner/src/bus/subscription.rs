@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::Message;
+use super::{Message, Receipt};
 
 /// Messages that one subscription may hold unread. Four times the largest window of a transfer: a reader which comes
 /// later than that finds it cheaper to have them sent again.
@@ -21,6 +21,8 @@ pub struct Delivery {
     pub filter: usize,
     /// The message itself.
     pub message: Message,
+    /// Where the bus leaves it to its reader when the message is acknowledged.
+    pub receipt: Option<Receipt>,
 }
 
 /// Messages of the filters that were subscribed to, in arrival order. Dropping it unsubscribes.

@@ -108,7 +108,7 @@ impl Channel {
     pub fn delivery(&self, message: Message) -> Option<Delivery> {
         let (route, _) = self.routes.find(self.receives, &message.topic)?;
         let filter = self.filters.iter().position(|of| *of == route)?;
-        Some(Delivery { filter, message })
+        Some(Delivery { filter, message, receipt: None })
     }
 
     /// A delivery in the codec's words; nothing where the topic does not belong to its filter after all.

@@ -121,7 +121,7 @@ impl Device {
 
     pub(crate) fn arrive(&mut self, filter: usize, message: Message, from: Origin) {
         if self.up && self.inbox.len() < 4096 && self.in_order(from) {
-            self.inbox.push((Delivery { filter, message }, from));
+            self.inbox.push((Delivery { filter, message, receipt: None }, from));
             self.touched = true;
         }
     }

@@ -325,7 +325,7 @@ impl Runner {
     pub(crate) fn arrive(&mut self, ticket: u64, filter: usize, message: Message) {
         let jobs = self.lanes.values_mut().filter_map(|lane| lane.job.as_mut());
         for job in jobs.filter(|job| job.ticket == ticket && job.inbox.len() < packhorse::bus::QUEUE_MESSAGES) {
-            job.inbox.push(Delivery { filter, message: message.clone() });
+            job.inbox.push(Delivery { filter, message: message.clone(), receipt: None });
             job.touched = true;
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Disconnect, Filter, Packet, Publish, PublishProperties};
 use rumqttc::v5::mqttbytes::{Error as Malformed, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError};
@@ -10,7 +11,7 @@ use rumqttc::{NetworkOptions, Outgoing};
 
 use super::{Arrived, CHANNEL, Failed, INFLIGHT, Opening, SESSION_EXPIRY, Signal, Undelivered, Welcome, codes, fault};
 use crate::bus::outbox::MAX_PACKET;
-use crate::bus::{BusError, Limits, Message, Properties, Qos, Reason, Session};
+use crate::bus::{Acknowledge, BusError, Limits, Message, Properties, Qos, Reason, Session};
 
 /// User properties which the embedded broker adds to whatever it forwards: its doing, not the sender's.
 const BROKER_ADDS: [&str; 2] = ["x-mqtt-client-id", "x-mqtt-sender"];
@@ -154,6 +155,7 @@ fn options(opening: Opening<'_>) -> MqttOptions {
         .set_keep_alive(opening.keep_alive)
         .set_connection_timeout(opening.attempt_timeout.as_secs())
         .set_clean_start(opening.session == Session::Clean)
+        .set_manual_acks(opening.receipts == Acknowledge::WhenDropped)
         .set_max_packet_size(Some(MAX_PACKET as u32))
         .set_receive_maximum(Some(INFLIGHT))
         .set_outgoing_inflight_upper_limit(INFLIGHT);
@@ -185,6 +187,7 @@ fn signal(event: Event) -> Signal {
     match event {
         Event::Incoming(Packet::Publish(publish)) => Signal::Arrived(Arrived {
             topic: publish.topic,
+            packet_id: publish.pkid,
             payload: publish.payload,
             qos: from_qos(publish.qos),
             retain: publish.retain,
@@ -220,6 +223,12 @@ pub(super) fn send(client: &AsyncClient, message: &Message) -> Result<(), BusErr
 pub(super) async fn subscribe(client: &AsyncClient, filters: &[(Arc<str>, Qos)]) -> Result<(), ()> {
     let filters = filters.iter().map(|(filter, qos)| Filter::new(&**filter, to_qos(*qos)));
     client.subscribe_many(filters).await.map_err(drop)
+}
+
+pub(super) async fn acknowledge(client: &AsyncClient, packet_id: u16) -> Result<(), ()> {
+    let mut publish = Publish::new("", QoS::AtLeastOnce, Bytes::new(), None);
+    publish.pkid = packet_id;
+    client.ack(&publish).await.map_err(drop)
 }
 
 fn outgoing(publish: Publish) -> Option<Message> {

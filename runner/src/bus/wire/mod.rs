@@ -20,7 +20,7 @@ use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 
 use super::outbox::QUEUE;
-use super::{BusError, Limits, Message, Qos, Reason, Server, Session};
+use super::{Acknowledge, BusError, Limits, Message, Qos, Reason, Server, Session};
 
 pub(super) use fault::broken;
 pub(super) use size::packet_size;
@@ -51,6 +51,7 @@ pub(super) struct Opening<'a> {
     pub(super) credentials: Option<(String, String)>,
     pub(super) client_id: &'a str,
     pub(super) session: Session,
+    pub(super) receipts: Acknowledge,
     pub(super) keep_alive: Duration,
     pub(super) attempt_timeout: Duration,
 }
@@ -91,6 +92,8 @@ pub(super) enum Signal {
 pub(super) struct Arrived {
     /// As it came: text, unless the sender broke the rules.
     pub(super) topic: Bytes,
+    /// 0 where nothing is to be acknowledged.
+    pub(super) packet_id: u16,
     payload: Bytes,
     qos: Qos,
     retain: bool,
@@ -218,6 +221,14 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// A PUBACK. An error means that the connection is gone.
+    pub(super) async fn acknowledge(&self, packet_id: u16) -> Result<(), ()> {
+        match self {
+            Self::Five(client) => five::acknowledge(client, packet_id).await,
+            Self::Three(client) => three::acknowledge(client, packet_id).await,
+        }
     }
 
     /// Queues a DISCONNECT; false when there is no room or no connection.

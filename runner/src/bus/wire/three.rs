@@ -12,7 +12,7 @@ use rumqttc::{
 
 use super::{Arrived, CHANNEL, Failed, INFLIGHT, Opening, Signal, Undelivered, Welcome, fault};
 use crate::bus::outbox::MAX_PACKET;
-use crate::bus::{BusError, Limits, Message, Qos, Reason, Session};
+use crate::bus::{Acknowledge, BusError, Limits, Message, Qos, Reason, Session};
 
 pub(in crate::bus) struct Three {
     eventloop: EventLoop,
@@ -108,6 +108,7 @@ fn options(opening: Opening<'_>) -> MqttOptions {
         .set_transport(opening.transport)
         .set_keep_alive(opening.keep_alive)
         .set_clean_session(opening.session == Session::Clean)
+        .set_manual_acks(opening.receipts == Acknowledge::WhenDropped)
         .set_max_packet_size(MAX_PACKET, MAX_PACKET)
         .set_inflight(INFLIGHT);
     if let Some((user, password)) = &opening.credentials {
@@ -131,6 +132,7 @@ fn signal(event: Event) -> Signal {
     match event {
         Event::Incoming(Packet::Publish(publish)) => Signal::Arrived(Arrived {
             topic: Bytes::from(publish.topic),
+            packet_id: publish.pkid,
             payload: publish.payload,
             qos: from_qos(publish.qos),
             retain: publish.retain,
@@ -164,6 +166,12 @@ pub(super) fn send(client: &AsyncClient, message: &Message) -> Result<(), BusErr
 pub(super) async fn subscribe(client: &AsyncClient, filters: &[(Arc<str>, Qos)]) -> Result<(), ()> {
     let filters = filters.iter().map(|(filter, qos)| SubscribeFilter::new(filter.to_string(), to_qos(*qos)));
     client.subscribe_many(filters).await.map_err(drop)
+}
+
+pub(super) async fn acknowledge(client: &AsyncClient, packet_id: u16) -> Result<(), ()> {
+    let mut publish = Publish::from_bytes("", QoS::AtLeastOnce, Bytes::new());
+    publish.pkid = packet_id;
+    client.ack(&publish).await.map_err(drop)
 }
 
 fn outgoing(publish: Publish) -> Message {
