@@ -152,13 +152,18 @@ fn a_paused_run_waits_for_its_resume() {
 }
 
 #[test]
-fn a_parked_run_can_be_cancelled_without_an_owner() {
+fn a_parked_run_can_be_cancelled_without_an_owner_and_whoever_takes_it_up_cleans_up() {
     let scene = Scene::new(8 << 20);
     scene.run.signal(Signal::INT);
-    let Scene { world, run, name, .. } = scene;
+    let Scene { world, services, run, name, .. } = scene;
     run.end().exits(130);
     let data = world.data().display().to_string();
     world.ask(&["cancel", &name, "--data", &data]).exits(0).says(&[&name]);
+    // Once more, now that it is cleaning up.
+    world.ask(&["cancel", &name, "--data", &data]).exits(0);
+    let run = world.resume(&services, &name).end().exits(3).json();
+    let last = run["steps"].as_array().unwrap().iter().find(|step| step["id"] == "last").expect("it has that step");
+    assert_eq!((&run["status"], &last["status"]), (&Value::from("cancelled"), &Value::from("succeeded")), "{run:#}");
 }
 
 #[test]

@@ -237,17 +237,8 @@ pub fn failure(error: &EngineError) -> Failure {
     Failure::new(code, class, chain(error))
 }
 
-/// The performer of a process that only looks: it must never be asked to do anything.
-#[derive(Debug)]
-pub struct Nobody;
-
-impl crate::engine::Performer for Nobody {
-    fn perform(&self, _job: crate::engine::Job) -> crate::store::BoxFuture<'static, crate::engine::JobEnd> {
-        Box::pin(async { crate::engine::JobEnd::Parked(packhorse_core::effect::Traffic::default()) })
-    }
-}
-
-/// The performer of a process that only writes down what is wished: what is begun all the same waits until it is stopped.
+/// The performer of a process that looks, and writes down what is wished: what is begun by that (the clean-up of a run that was cancelled)
+/// waits until it is stopped, and is carried out by whoever works on the run next.
 #[derive(Debug)]
 pub struct Idle;
 

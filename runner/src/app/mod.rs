@@ -44,7 +44,7 @@ mod trial;
 mod triggers;
 
 pub use crate::link::Spool as DeviceSpool;
-pub use answers::{Idle, Nobody, answer, failure, find, one, unwritten};
+pub use answers::{Idle, answer, failure, find, one, unwritten};
 pub use daemon::Daemon;
 pub use devices::read_devices;
 pub use holds::{Kept, listed};

@@ -96,7 +96,7 @@ pub(super) async fn ask(settings: &Settings, question: Question) -> Result<Value
 }
 
 async fn unowned(settings: &Settings, question: Question) -> Result<Value, Stop> {
-    with_engine(settings, Arc::new(app::Nobody), async |engine| app::answer(engine, question).await).await
+    with_engine(settings, Arc::new(app::Idle), async |engine| app::answer(engine, question).await).await
 }
 
 /// Opens the folder, whose owner nobody is, with an engine of its own for as long as `work` takes.
