@@ -86,7 +86,7 @@ impl Daemon {
 
     /// Takes no more work, parks every run and stops everything in order.
     pub async fn stop(self) -> Result<(), Stop> {
-        self.triggers.stop();
+        self.triggers.stop().await;
         drop(self.presence);
         self.http.stop().await;
         let stopped = self.app.stop().await;

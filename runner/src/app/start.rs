@@ -220,6 +220,6 @@ pub fn compile(source: &[u8]) -> Result<Workflow, Failure> {
         .map_err(|problems| Failure::new("PH2001", Class::Permanent, problems.to_string()))
 }
 
-fn cannot_write(data: &Path, error: &std::io::Error) -> Stop {
+pub(super) fn cannot_write(data: &Path, error: &std::io::Error) -> Stop {
     Stop::unavailable("PH1003", format!("cannot write to the data folder {}: {error}", data.display()))
 }

@@ -1,8 +1,10 @@
 //! The queue before a trigger: what came waits for its turn, as fast as the trigger may start runs and the process can.
 
 use super::books::Name;
+use super::inbox::Inbox;
 use super::judge::Definition;
 use super::shared::{Came, Order, Shared, now, passes, wait};
+use crate::bus::topic;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::trigger::Rate;
 use std::collections::VecDeque;
@@ -18,12 +20,21 @@ const TRIES: u32 = 5;
 /// Letters a minute, twice as many at once: a storm must not keep the store busy.
 const LETTERS: u32 = 60;
 
+/// What waits for its turn.
+struct Waits {
+    order: Order,
+    /// Its number in the inbox.
+    kept: Option<u64>,
+}
+
 /// One trigger's queue.
 pub(super) struct Desk {
     shared: Arc<Shared>,
     name: Name,
     definition: watch::Receiver<Definition>,
-    queue: VecDeque<Order>,
+    queue: VecDeque<Waits>,
+    /// Where messages that wait are durable; other things have places of their own to be found in.
+    inbox: Option<Inbox>,
     rate: Rate,
     letters: Rate,
     not_before: Instant,
@@ -34,7 +45,36 @@ impl Desk {
     pub(super) fn new(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>) -> Self {
         let rate = Rate::new(definition.borrow().trigger.max_rate, now());
         let (letters, not_before) = (Rate::new(LETTERS, now()), Instant::now());
-        Self { shared, name, definition, queue: VecDeque::new(), rate, letters, not_before, tries: 0 }
+        Self { shared, name, definition, queue: VecDeque::new(), inbox: None, rate, letters, not_before, tries: 0 }
+    }
+
+    /// One whose messages outlive the process.
+    pub(super) fn with_inbox(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>) -> Self {
+        let inbox = Inbox::new(Arc::clone(&shared), &name);
+        Self { inbox: Some(inbox), ..Self::new(shared, name, definition) }
+    }
+
+    /// Takes up what an earlier process left of messages that match.
+    pub(super) async fn load(&mut self, filter: &str) -> Result<(), Failure> {
+        let Some(inbox) = &mut self.inbox else { return Ok(()) };
+        for (number, came) in inbox.load().await? {
+            let message = came.message.as_ref().filter(|message| topic::matches(filter, &message.topic));
+            let mark = message.map(|message| message.mark(&self.name));
+            let waiting = self.queue.len();
+            if mark.is_some() {
+                self.take(Came { mark, ..came }).await;
+            }
+            let waits = self.queue.len() > waiting;
+            match self.queue.back_mut().filter(|_| waits) {
+                Some(waits) => waits.kept = Some(number),
+                None => self.forget(number).await,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.name
     }
 
     pub(super) fn definition(&self) -> Definition {
@@ -46,7 +86,7 @@ impl Desk {
         match self.shared.judged(&self.name, &self.definition(), &came).await {
             Ok(None) => {}
             Ok(Some(start)) if self.queue.len() < MOST => {
-                self.queue.push_back(Order { came, start });
+                self.queue.push_back(Waits { order: Order { came, start }, kept: None });
                 self.count();
             }
             Ok(Some(_)) => {
@@ -71,30 +111,36 @@ impl Desk {
         if self.queue.is_empty() {
             std::future::pending::<()>().await;
         }
-        tokio::time::sleep_until(self.not_before).await;
+        let mut changes = self.definition.clone();
+        tokio::select! {
+            () = tokio::time::sleep_until(self.not_before) => {}
+            // Another rate counts at once.
+            Ok(()) = changes.changed() => {}
+        }
     }
 
     /// Starts the first of the queue, or finds out when it may.
     pub(super) async fn begin(&mut self) {
-        let most = self.definition.borrow().trigger.max_rate;
+        let most = self.definition.borrow_and_update().trigger.max_rate;
         // A start that is tried again has its token.
         if self.tries == 0
             && let Err(ms) = self.rate.take(most, now())
         {
             self.not_before = Instant::now() + wait(ms);
-            return;
+            return self.keep().await;
         }
-        let Some(order) = self.queue.front().cloned() else { return };
+        let Some(order) = self.queue.front().map(|waits| waits.order.clone()) else { return };
         match self.shared.begin(&self.name, &order).await {
-            Ok(_) => self.over(),
+            Ok(_) => self.over().await,
             Err(failure) if passes(&failure) && self.tries < TRIES => {
                 self.tries += 1;
                 self.not_before = Instant::now() + Duration::from_millis(250 << (2 * self.tries));
                 self.shared.tell(&self.name, &order.came.source, &failure);
+                self.keep().await;
             }
             Err(failure) => {
                 self.shared.bury(&self.name, &self.definition(), &order.came, &failure).await;
-                self.over();
+                self.over().await;
             }
         }
     }
@@ -104,10 +150,46 @@ impl Desk {
         self.queue.len()
     }
 
-    fn over(&mut self) {
-        self.queue.pop_front();
+    /// Makes durable what cannot be started at once.
+    pub(super) async fn keep_late(&mut self) {
+        if self.not_before > Instant::now() {
+            self.keep().await;
+        }
+    }
+
+    /// Makes durable what waits, for the next process; where that fails, the broker has it as long as this is not dropped.
+    pub(super) async fn leave(mut self) -> Self {
+        self.keep().await;
+        self
+    }
+
+    /// Where this fails the broker still has the messages.
+    async fn keep(&mut self) {
+        let Some(inbox) = &mut self.inbox else { return };
+        let mut waiting: Vec<&mut Waits> = self.queue.iter_mut().filter(|waits| waits.kept.is_none()).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let mut came: Vec<&mut Came> = waiting.iter_mut().map(|waits| &mut waits.order.came).collect();
+        match inbox.keep(&mut came).await {
+            Ok(numbers) => waiting.iter_mut().zip(numbers).for_each(|(waits, number)| waits.kept = Some(number)),
+            Err(failure) => self.shared.tell(&self.name, "the inbox", &failure),
+        }
+    }
+
+    async fn over(&mut self) {
+        let kept = self.queue.pop_front().and_then(|waits| waits.kept);
         self.tries = 0;
         self.count();
+        if let Some(number) = kept {
+            self.forget(number).await;
+        }
+    }
+
+    async fn forget(&mut self, number: u64) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.drop(number).await;
+        }
     }
 
     fn count(&self) {

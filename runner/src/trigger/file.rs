@@ -130,6 +130,7 @@ impl Folder {
             own_key,
             folder,
             mark: Some(Mark { key, value: mark, expire: None }),
+            message: None,
         })
         .await;
     }

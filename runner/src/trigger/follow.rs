@@ -3,11 +3,11 @@
 use super::books::{Books, Name, TriggerView};
 use super::judge::{Definition, Judge};
 use super::letters::{Letter, Letters};
+use super::line::Line;
 use super::shared::{Came, Order, Shared, now};
 use super::starter::{Begun, Key, Starter};
 use super::told::Told;
 use super::{file, mqtt, schedule};
-use crate::bus::Bus;
 use crate::catalog::{Catalogs, Generation};
 use crate::store::KeyValue;
 use bytes::Bytes;
@@ -16,13 +16,18 @@ use packhorse_core::trigger::{self, Arrived, Kind, MAX_PAYLOAD, Rate, Source};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+/// What is being started when everything stops may take so long.
+const PARTING: Duration = Duration::from_secs(3);
 
 /// What triggers are made of.
 pub struct Parts {
     /// Where messages come from.
-    pub bus: Arc<dyn Bus>,
+    pub line: Line,
     /// What is durable: marks, letters.
     pub index: Arc<dyn KeyValue>,
     /// Starts runs.
@@ -42,6 +47,8 @@ struct Live {
     definition: watch::Sender<Definition>,
     /// Nothing for requests, which wait for nobody.
     task: Option<JoinHandle<()>>,
+    /// To messages: it ends by itself when everything stops.
+    listens: bool,
     rate: Rate,
 }
 
@@ -85,18 +92,32 @@ impl Triggers {
     ///
     /// Where the system gives no thread to evaluate expressions on.
     pub fn start(parts: Parts) -> std::io::Result<Self> {
-        let Parts { bus, index, starter, catalogs } = parts;
+        let Parts { line, index, starter, catalogs } = parts;
         let (judge, letters) = (Judge::start("triggers")?, Letters::new(Arc::clone(&index)));
         let (books, told) = (Books::default(), Mutex::new(Told::default()));
-        let shared = Arc::new(Shared { bus, index, starter, judge, letters, books, told });
+        let (stopping, left) = (watch::Sender::new(false), Mutex::default());
+        let shared = Arc::new(Shared { line, index, starter, judge, letters, books, told, stopping, left });
         let live = Arc::new(Mutex::new(All::new()));
         let following = tokio::spawn(follow(catalogs.subscribe(), Arc::clone(&shared), Arc::clone(&live)));
         Ok(Self { shared, live, following: Arc::new(following) })
     }
 
-    /// Takes nothing more. What waits is lost where it has no other place to be found in.
-    pub fn stop(&self) {
+    /// Takes nothing more. Messages that wait are kept; what else waits is lost where it has no other place to be found in.
+    pub async fn stop(&self) {
         self.following.abort();
+        self.shared.stopping.send_replace(true);
+        let listening: Vec<_> =
+            lock(&self.live).values_mut().filter(|live| live.listens).filter_map(|live| live.task.take()).collect();
+        let deadline = Instant::now() + PARTING;
+        for mut task in listening {
+            if timeout_at(deadline, &mut task).await.is_err() {
+                tracing::warn!("a trigger is cut off");
+                task.abort();
+            }
+        }
+        // Before what was not read is dropped: the broker keeps it.
+        self.shared.line.close().await;
+        self.shared.left.lock().unwrap_or_else(PoisonError::into_inner).clear();
         lock(&self.live).clear();
     }
 
@@ -203,7 +224,7 @@ fn came(letter: &Letter) -> Result<Came, Failure> {
     let folder = folder.map(std::path::Path::to_path_buf).or_else(|| (letter.kind == "schedule").then(|| ".".into()));
     // Whoever tries it twice at once gets one run.
     let own_key = letter.key.clone().or_else(|| Some(format!("letter {} {}", letter.id, letter.at)));
-    Ok(Came { source: letter.source.clone(), context, raw, own_key, folder, mark: None })
+    Ok(Came { source: letter.source.clone(), context, raw, own_key, folder, ..Came::default() })
 }
 
 fn no_trigger(workflow: &str, id: Option<&str>) -> Failure {
@@ -250,6 +271,7 @@ fn change(generation: &Generation, shared: &Arc<Shared>, live: &mut All) {
             wanted.insert(name, definition);
         }
     }
+    shared.line.wants(wanted.values().filter_map(topic).collect());
     live.retain(|name, live| {
         let stays = wanted.get(name).is_some_and(|wanted| same(wanted, &live.definition.borrow()));
         match (stays, wanted.contains_key(name)) {
@@ -267,6 +289,13 @@ fn change(generation: &Generation, shared: &Arc<Shared>, live: &mut All) {
     }
 }
 
+fn topic(definition: &Definition) -> Option<String> {
+    match &definition.trigger.source {
+        Source::Mqtt { topic } => Some(topic.clone()),
+        _ => None,
+    }
+}
+
 /// Whether what a trigger listens to has not changed; everything else of it may change while it listens.
 fn same(one: &Definition, other: &Definition) -> bool {
     match (&one.trigger.source, &other.trigger.source) {
@@ -280,14 +309,14 @@ fn same(one: &Definition, other: &Definition) -> bool {
 fn begun(shared: &Arc<Shared>, name: Name, definition: Definition) -> Live {
     let (source, most) = (definition.trigger.source.clone(), definition.trigger.max_rate);
     let (definition, changes) = watch::channel(definition);
-    let shared = Arc::clone(shared);
+    let (shared, listens) = (Arc::clone(shared), matches!(source, Source::Mqtt { .. }));
     let task = match source {
         Source::Mqtt { topic } => Some(tokio::spawn(mqtt::listen(shared, name, changes, topic))),
         Source::Schedule(_) => Some(tokio::spawn(schedule::listen(shared, name, changes))),
         Source::File { folder, glob } => Some(tokio::spawn(file::listen(shared, name, changes, (folder, glob)))),
         Source::Http => None,
     };
-    Live { definition, task, rate: Rate::new(most, now()) }
+    Live { definition, task, listens, rate: Rate::new(most, now()) }
 }
 
 fn lock(live: &Mutex<All>) -> MutexGuard<'_, All> {

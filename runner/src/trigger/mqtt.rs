@@ -1,115 +1,191 @@
 //! Messages that start runs.
 //!
-//! The bus acknowledges a message before it comes here: one that lies in memory when the process dies is lost, unless it is retained or
-//! sent again. From the moment at which its run is durable it starts no second one, as far as it bears a `dedupe_key` or is retained.
+//! A message is acknowledged to the broker when what it asks for is durable: a run, a dead letter, a place in the inbox, or nothing. What
+//! comes twice starts no second run, as far as it bears a `dedupe_key`, is retained, or was in the inbox.
 
 use super::books::Name;
 use super::desk::Desk;
 use super::judge::Definition;
 use super::shared::{Came, Seen, Shared, now};
-use crate::bus::{BusError, Message, Qos, Subscription};
+use crate::bus::{BusError, Delivery, Qos, Receipt, Subscription};
+use bytes::Bytes;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::hex;
+use packhorse_core::run::WallTime;
 use packhorse_core::trigger::{self, Arrived, MAX_PAYLOAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// Before a filter that the broker refused is asked for again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Messages that are judged before those that wait are made durable.
+const BATCH: usize = 64;
 
 /// How long a retained message is known after it came last.
 const RETAINED: Duration = Duration::from_secs(90 * 86_400);
 /// How long a live one is known, which may have been retained then.
 const LIVE: Duration = Duration::from_secs(7 * 86_400);
 
-/// Listens until it is dropped.
+/// A message as it was heard.
+#[derive(Debug, Clone)]
+pub(super) struct Heard {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+    pub(super) retain: bool,
+    pub(super) at: WallTime,
+    pub(super) receipt: Option<Receipt>,
+}
+
+/// Listens until it is dropped, or everything stops.
 pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>, topic: String) {
-    let mut desk = Desk::new(Arc::clone(&shared), name.clone(), definition);
+    let mut desk = Desk::with_inbox(Arc::clone(&shared), name.clone(), definition);
+    let mut stopping = shared.stopping.subscribe();
+    while let Err(failure) = desk.load(&topic).await {
+        shared.tell(&name, &topic, &failure);
+        if meanwhile(&mut desk, &mut stopping, tokio::time::sleep(AGAIN)).await.is_none() {
+            return;
+        }
+    }
     loop {
-        match shared.bus.subscribe(&topic, Qos::AtLeastOnce).await {
+        let Some(subscribed) = meanwhile(&mut desk, &mut stopping, subscribe(&shared, &topic)).await else { break };
+        match subscribed {
             Ok(mut subscription) => {
                 shared.books.listens(&name, None, true);
-                serve(&shared, &name, &mut desk, &mut subscription).await;
+                let on = serve(&shared, &mut desk, &mut stopping, &mut subscription).await;
                 shared.books.listens(&name, None, false);
+                if on.is_none() {
+                    shared.leave(subscription);
+                    break;
+                }
             }
-            Err(BusError::Closed) => return,
+            Err(BusError::Closed) => break,
             Err(error) => {
                 tracing::warn!(workflow = %name.workflow, trigger = %name.id, %topic, "a trigger cannot listen: {}", chain(&error));
                 shared.books.listens(&name, Some(chain(&error)), false);
             }
         }
-        tokio::time::sleep(AGAIN).await;
+        if meanwhile(&mut desk, &mut stopping, tokio::time::sleep(AGAIN)).await.is_none() {
+            break;
+        }
+    }
+    shared.leave(desk.leave().await);
+}
+
+async fn subscribe(shared: &Shared, topic: &str) -> Result<Subscription, BusError> {
+    shared.line.bus().await?.subscribe(topic, Qos::AtLeastOnce).await
+}
+
+/// Starts what waits until something else has happened; nothing where everything stops first.
+async fn meanwhile<T>(
+    desk: &mut Desk,
+    stopping: &mut watch::Receiver<bool>,
+    other: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::pin!(other);
+    loop {
+        tokio::select! {
+            () = stopped(stopping) => return None,
+            value = &mut other => return Some(value),
+            () = desk.ready() => desk.begin().await,
+        }
     }
 }
 
-/// Until the subscription ends.
-async fn serve(shared: &Arc<Shared>, name: &Name, desk: &mut Desk, subscription: &mut Subscription) {
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}
+
+/// Until the subscription ends; nothing where everything stops first.
+async fn serve(
+    shared: &Arc<Shared>,
+    desk: &mut Desk,
+    stopping: &mut watch::Receiver<bool>,
+    subscription: &mut Subscription,
+) -> Option<()> {
     let mut lost = 0;
     loop {
-        tokio::select! {
-            () = desk.ready() => desk.begin().await,
-            delivery = subscription.recv() => match delivery {
-                Some(delivery) => arrived(shared, name, desk, delivery.message).await,
-                None => return,
-            },
+        let Some(delivery) = meanwhile(desk, stopping, subscription.recv()).await? else { return Some(()) };
+        arrived(shared, desk, delivery).await;
+        for delivery in std::iter::from_fn(|| subscription.try_recv()).take(BATCH) {
+            arrived(shared, desk, delivery).await;
         }
+        desk.keep_late().await;
         let dropped = subscription.dropped();
         if dropped > lost {
             let message = format!("{} messages came faster than they could be read", dropped - lost);
-            shared.books.note(name, |page| page.counts.dropped += dropped - lost);
-            shared.tell(name, "the topic", &Failure::new("PH8502", Class::Operator, message));
+            shared.books.note(desk.name(), |page| page.counts.dropped += dropped - lost);
+            shared.tell(desk.name(), "the topic", &Failure::new("PH8502", Class::Operator, message));
             lost = dropped;
         }
     }
 }
 
-async fn arrived(shared: &Arc<Shared>, name: &Name, desk: &mut Desk, message: Message) {
+async fn arrived(shared: &Arc<Shared>, desk: &mut Desk, delivery: Delivery) {
+    let Delivery { message, receipt, .. } = delivery;
     if message.payload.is_empty() && message.retain {
         return;
     }
-    let digest = digest(&message);
-    let key = format!("\u{1}trigger-seen:{}", hash(&[&name.workflow, &name.id, &message.topic]));
-    if message.retain && matches!(shared.read(&key).await, Ok(Some(seen)) if seen == digest) {
-        // A broker sends it again with each connection.
-        drop(shared.ask(KvRequest::Expire { key, after: RETAINED }).await);
-        return shared.books.note(name, |page| page.counts.replayed += 1);
-    }
-    let large = message.payload.len() > MAX_PAYLOAD;
-    let came = Came {
-        source: message.topic.to_string(),
-        context: context(&message, large),
-        own_key: message.retain.then(|| format!("retained:{digest}")),
-        raw: Some(message.payload),
-        folder: None,
-        mark: Some(Seen { key, value: digest, expire: Some(if message.retain { RETAINED } else { LIVE }) }),
+    let heard = Heard {
+        topic: message.topic.to_string(),
+        payload: message.payload,
+        retain: message.retain,
+        at: now(),
+        receipt,
     };
-    if large {
-        let size = came.raw.as_ref().map_or(0, bytes::Bytes::len);
+    let (mark, size) = (heard.mark(desk.name()), heard.payload.len());
+    if heard.retain && matches!(shared.read(&mark.key).await, Ok(Some(seen)) if seen == mark.value) {
+        // A broker sends it again with each connection.
+        drop(shared.ask(KvRequest::Expire { key: mark.key, after: RETAINED }).await);
+        return shared.books.note(desk.name(), |page| page.counts.replayed += 1);
+    }
+    let came = Came { mark: Some(mark), ..heard.came() };
+    if size > MAX_PAYLOAD {
         let message = format!("a payload of {size} bytes is larger than {MAX_PAYLOAD}");
         let failure = Failure::new("PH8501", Class::Permanent, message);
-        shared.books.note(name, |page| page.counts.received += 1);
+        shared.books.note(desk.name(), |page| page.counts.received += 1);
         return desk.refuse(&came, &failure).await;
     }
     desk.take(came).await;
 }
 
-fn context(message: &Message, large: bool) -> Value {
-    if large {
-        return json!({ "kind": "mqtt", "topic": &*message.topic });
+impl Heard {
+    /// As something that came to a trigger.
+    pub(super) fn came(self) -> Came {
+        Came {
+            source: self.topic.clone(),
+            context: context(&self),
+            own_key: self.retain.then(|| format!("retained:{}", digest(&self))),
+            raw: Some(self.payload.clone()),
+            message: Some(self),
+            ..Came::default()
+        }
     }
-    trigger::mqtt(&Arrived { topic: &message.topic, payload: &message.payload, at: now() })
+
+    /// Under which it is known when it comes again to this trigger.
+    pub(super) fn mark(&self, name: &Name) -> Seen {
+        let key = format!("\u{1}trigger-seen:{}", hash(&[&name.workflow, &name.id, &self.topic]));
+        Seen { key, value: digest(self), expire: Some(if self.retain { RETAINED } else { LIVE }) }
+    }
+}
+
+fn context(heard: &Heard) -> Value {
+    if heard.payload.len() > MAX_PAYLOAD {
+        return json!({ "kind": "mqtt", "topic": heard.topic });
+    }
+    trigger::mqtt(&Arrived { topic: &heard.topic, payload: &heard.payload, at: heard.at })
 }
 
 /// Topic and payload: what makes a retained message the same.
-fn digest(message: &Message) -> String {
+fn digest(heard: &Heard) -> String {
     let mut sha256 = Sha256::new();
-    sha256.update(message.topic.as_bytes());
+    sha256.update(heard.topic.as_bytes());
     sha256.update([0]);
-    sha256.update(&message.payload);
+    sha256.update(&heard.payload);
     hex::encode(&sha256.finalize())
 }
 

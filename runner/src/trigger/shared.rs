@@ -3,9 +3,11 @@
 use super::books::{Books, Name};
 use super::judge::{Definition, Judge};
 use super::letters::{Letter, Letters, Reason};
+use super::line::Line;
+use super::mqtt::Heard;
 use super::starter::{Asked, Begun, Key, Starter};
 use super::told::Told;
-use crate::bus::Bus;
+use crate::bus::Receipt;
 use crate::store::{KeyValue, wall};
 use bytes::Bytes;
 use packhorse_core::effect::KvRequest;
@@ -13,23 +15,29 @@ use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::{FirstMessage, WallTime};
 use packhorse_core::trigger::Verdict;
 use serde_json::Value;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What comes under a trigger's key.
 const REQUEST: &str = "trigger";
 
 /// What all triggers share.
 pub(super) struct Shared {
-    pub(super) bus: Arc<dyn Bus>,
+    pub(super) line: Line,
     pub(super) index: Arc<dyn KeyValue>,
     pub(super) starter: Arc<dyn Starter>,
     pub(super) judge: Judge,
     pub(super) letters: Letters,
     pub(super) books: Books,
     pub(super) told: Mutex<Told>,
+    /// Set once, when nothing more is to be taken.
+    pub(super) stopping: watch::Sender<bool>,
+    /// Subscriptions and queues of triggers that have stopped: what was not dealt with is the broker's as long as they are there.
+    pub(super) left: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 /// One thing that came.
@@ -47,6 +55,16 @@ pub(super) struct Came {
     pub(super) folder: Option<PathBuf>,
     /// Written when it is settled, so that it is known when it comes again.
     pub(super) mark: Option<Seen>,
+    /// The message, where it is one; acknowledged when the last clone of this is gone.
+    pub(super) message: Option<Heard>,
+}
+
+impl Came {
+    /// Said just now, as far as can be told: a message that neither the broker nor we had kept.
+    fn is_live(&self) -> bool {
+        let kept = self.message.as_ref().and_then(|message| message.receipt.as_ref()).is_some_and(Receipt::is_kept);
+        self.raw.is_some() && self.own_key.is_none() && !kept
+    }
 }
 
 /// Key and text under which something is known when it comes again, and for how long.
@@ -72,6 +90,11 @@ pub(super) struct Order {
 }
 
 impl Shared {
+    /// Holds what must not be dropped before the connection has ended.
+    pub(super) fn leave(&self, what: impl Any + Send) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+
     /// Judges what came; nothing where it is ignored.
     pub(super) async fn judged(
         &self,
@@ -104,7 +127,7 @@ impl Shared {
             inputs: order.start.inputs.clone(),
             folder: order.came.folder.clone(),
             context: order.came.context.clone(),
-            live: order.came.raw.is_some() && order.came.own_key.is_none(),
+            live: order.came.is_live(),
             message: order.came.raw.as_ref().map(|raw| FirstMessage::new(&order.came.source, raw)),
             key,
         };

@@ -4,6 +4,7 @@ use super::books::{Books, Name};
 use super::folder;
 use super::judge::{Definition, Judge};
 use super::letters::{KEPT, Letter, Letters, Reason};
+use super::line::Line;
 use super::mqtt;
 use super::shared::Shared;
 use super::starter::{Asked, Begun, Starter};
@@ -68,6 +69,7 @@ struct Stand {
     runs: Arc<Runs>,
     shared: Arc<Shared>,
     name: Name,
+    listening: tokio::task::JoinHandle<()>,
     _definition: watch::Sender<Definition>,
 }
 
@@ -79,18 +81,27 @@ impl Stand {
     fn on(trigger: &str, bus: MemoryBus, index: Arc<MemoryKeyValue>) -> Self {
         let runs = Arc::new(Runs::default());
         let shared = Arc::new(Shared {
-            bus: Arc::new(bus.clone()),
+            line: Line::over(Arc::new(bus.clone())),
             index: index.clone(),
             starter: runs.clone(),
             judge: Judge::start("triggers").unwrap(),
             letters: Letters::new(index),
             books: Books::default(),
             told: Mutex::new(Told::default()),
+            stopping: watch::Sender::new(false),
+            left: Mutex::default(),
         });
         let name = Name { workflow: "w".to_owned(), id: "t".to_owned() };
         let (sender, definition) = watch::channel(definition(trigger));
-        tokio::spawn(mqtt::listen(Arc::clone(&shared), name.clone(), definition, "t/+".to_owned()));
-        Self { bus, runs, shared, name, _definition: sender }
+        let listening = tokio::spawn(mqtt::listen(Arc::clone(&shared), name.clone(), definition, "t/+".to_owned()));
+        Self { bus, runs, shared, name, listening, _definition: sender }
+    }
+
+    /// Stops in order; gives how many runs there are.
+    async fn stop(self) -> usize {
+        self.shared.stopping.send_replace(true);
+        self.listening.await.unwrap();
+        self.runs.asked.lock().unwrap().len()
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
@@ -178,6 +189,35 @@ async fn a_storm_waits_for_its_turn() {
     stand.until("the burst", |stand| stand.started() == 10).await;
     stand.until("the rest waits", |stand| stand.shared.books.page(&stand.name).waiting == 40).await;
     assert!(stand.started() <= 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_found_by_the_next_process_and_what_was_begun_is_not() {
+    let (bus, index) = (MemoryBus::new(), Arc::new(MemoryKeyValue::default()));
+    let trigger = |rate| {
+        format!("{{ topic: 't/+', max_rate: {rate}, inputs: {{ device: '${{{{ trigger.topic_levels[1] }}}}' }} }}")
+    };
+    let first = Stand::on(&trigger(1), bus.clone(), Arc::clone(&index));
+    first.listens().await;
+    for number in 0..150 {
+        first.say(&format!("t/gw-{number}"), format!("{number}").as_bytes());
+    }
+    first.until("the rest waits", |stand| stand.shared.books.page(&stand.name).waiting == 148).await;
+    let begun = first.stop().await;
+    let second = Stand::on(&trigger(6_000), bus.clone(), Arc::clone(&index));
+    second.until("all the others", |stand| stand.started() == 150 - begun).await;
+    let devices: Vec<_> =
+        second.runs.asked.lock().unwrap().iter().map(|asked| asked.inputs["device"].clone()).collect();
+    let expected: Vec<_> = (begun..150).map(|number| format!("gw-{number}")).collect();
+    assert_eq!(devices, expected, "in the order in which they came");
+    assert!(second.runs.asked.lock().unwrap().iter().all(|asked| !asked.live && asked.key.is_some()));
+    second.until("nothing waits", |stand| stand.shared.books.page(&stand.name).waiting == 0).await;
+    assert_eq!(second.stop().await, 150 - begun);
+    let third = Stand::on(&trigger(6_000), bus, index);
+    third.listens().await;
+    third.say("t/gw-new", b"x");
+    third.until("the new one", |stand| stand.started() >= 1).await;
+    assert_eq!(third.stop().await, 1);
 }
 
 fn letter(number: u64) -> Letter {

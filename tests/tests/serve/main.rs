@@ -19,6 +19,7 @@ mod deaths;
 mod devices;
 mod edits;
 mod http;
+mod inbox;
 mod kinds;
 mod presence;
 mod reloads;

@@ -1,0 +1,134 @@
+//! Messages that wait for their turn, durable: with them here the broker need not keep them, and others behind them do not wait.
+
+use super::books::Name;
+use super::mqtt::{self, Heard};
+use super::shared::{Came, Shared};
+use crate::store::wall;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use packhorse_core::effect::KvRequest;
+use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::WallTime;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message waits so long at the most.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+/// Numbers that are looked at in one go.
+const CHUNK: u64 = 100;
+
+/// A message as it lies in the store.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    topic: String,
+    /// Base64.
+    payload: String,
+    retain: bool,
+    at: WallTime,
+}
+
+/// What waits of one trigger. A number grows with each message; what was dealt with is gone, and all below `first` are.
+pub(super) struct Inbox {
+    shared: Arc<Shared>,
+    prefix: String,
+    open: BTreeSet<u64>,
+}
+
+impl Inbox {
+    pub(super) fn new(shared: Arc<Shared>, name: &Name) -> Self {
+        let prefix = format!("\u{1}trigger-inbox:{}", mqtt::hash(&[&name.workflow, &name.id]));
+        Self { shared, prefix, open: BTreeSet::new() }
+    }
+
+    /// What an earlier process left, oldest first.
+    pub(super) async fn load(&mut self) -> Result<Vec<(u64, Came)>, Failure> {
+        let read = async |name: &str| -> Result<u64, Failure> {
+            let text = self.shared.read(&format!("{}:{name}", self.prefix)).await?;
+            Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+        };
+        let (first, last) = (read("first").await?, read("last").await?);
+        let numbers: Vec<u64> = (first.max(1)..=last).collect();
+        let mut found = Vec::new();
+        for numbers in numbers.chunks(CHUNK as usize) {
+            let asked = numbers.iter().map(|number| KvRequest::Get { key: self.place(*number) }).collect();
+            let values = self.shared.index.operate_many(asked, wall()).await.map_err(|error| failed(&error))?;
+            for (number, value) in numbers.iter().zip(values) {
+                found.extend(value.ok().and_then(|value| read_back(&value)).map(|heard| (*number, heard)));
+            }
+        }
+        self.open.extend(found.iter().map(|(number, _)| *number));
+        Ok(found.into_iter().map(|(number, heard)| (number, self.own(number, heard.came()))).collect())
+    }
+
+    /// Keeps what came as messages; they are durable when this returns. Their own keys are those under which they are known from now on.
+    pub(super) async fn keep(&mut self, all: &mut [&mut Came]) -> Result<Vec<u64>, Failure> {
+        let by = i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let key = format!("{}:last", self.prefix);
+        let last = self.shared.ask(KvRequest::Incr { key, by }).await?.as_u64().unwrap_or_default();
+        let numbers: Vec<u64> = (last + 1 - by.unsigned_abs()..=last).collect();
+        let set = |(number, came): (&u64, &&mut Came)| {
+            let value = serde_json::to_string(&kept(came.message.as_ref()?)).ok()?;
+            Some(KvRequest::Set { key: self.place(*number), value, expire: Some(LONGEST) })
+        };
+        let requests = numbers.iter().zip(all.iter()).filter_map(set).collect();
+        let done = self.shared.index.operate_many(requests, wall()).await.map_err(|error| failed(&error))?;
+        if let Some(error) = done.into_iter().find_map(Result::err) {
+            return Err(failed(&error));
+        }
+        self.shared.index.settle().await.map_err(|error| failed(&error))?;
+        for (number, came) in numbers.iter().zip(all.iter_mut()) {
+            **came = self.own(*number, std::mem::take(*came));
+            if let Some(message) = &mut came.message {
+                message.receipt = None;
+            }
+        }
+        self.open.extend(&numbers);
+        Ok(numbers)
+    }
+
+    /// One was dealt with. It is no harm where this is lost with the process: its key tells when it comes again.
+    pub(super) async fn drop(&mut self, number: u64) {
+        self.open.remove(&number);
+        let mut requests = vec![KvRequest::Del { key: self.place(number) }];
+        if self.open.first().is_none_or(|first| *first > number) {
+            let first = self.open.first().copied().unwrap_or(number + 1);
+            requests.push(KvRequest::Set {
+                key: format!("{}:first", self.prefix),
+                value: first.to_string(),
+                expire: None,
+            });
+        }
+        if let Err(error) = self.shared.index.operate_many(requests, wall()).await {
+            tracing::warn!("a message that was dealt with cannot be thrown away: {}", chain(&error));
+        }
+    }
+
+    /// Under the key that makes one run of it however often it is taken from here.
+    fn own(&self, number: u64, mut came: Came) -> Came {
+        came.own_key.get_or_insert_with(|| format!("inbox {} {number}", self.prefix.trim_start_matches('\u{1}')));
+        came
+    }
+
+    fn place(&self, number: u64) -> String {
+        format!("{}:{number}", self.prefix)
+    }
+}
+
+fn kept(heard: &Heard) -> Kept {
+    let payload = STANDARD.encode(&heard.payload);
+    Kept { topic: heard.topic.clone(), payload, retain: heard.retain, at: heard.at }
+}
+
+fn read_back(value: &Value) -> Option<Heard> {
+    let kept: Kept = serde_json::from_str(value.as_str()?).ok()?;
+    let payload = Bytes::from(STANDARD.decode(kept.payload).ok()?);
+    Some(Heard { topic: kept.topic, payload, retain: kept.retain, at: kept.at, receipt: None })
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new("PH7002", Class::Transient, chain(error))
+}

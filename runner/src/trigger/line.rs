@@ -1,0 +1,149 @@
+//! The connection on which triggers hear messages: one of their own, made when the first of them listens. The broker keeps its session
+//! while no process is there, and has each message until what it asks for is durable.
+
+use crate::bus::{Bus, BusError, Qos};
+use crate::store::BoxFuture;
+use packhorse_core::failure::chain;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::OnceCell;
+
+/// Connects under a client id.
+pub type Connect = Box<dyn Fn(String) -> BoxFuture<'static, Result<Joined, BusError>> + Send + Sync>;
+
+/// A connection.
+#[derive(Clone)]
+pub struct Joined {
+    /// It.
+    pub bus: Arc<dyn Bus>,
+    /// Nobody else uses it.
+    pub own: bool,
+}
+
+/// The connection, and what outlives it.
+pub struct Line {
+    connect: Connect,
+    joined: OnceCell<Joined>,
+    book: Mutex<Book>,
+}
+
+/// What is kept of the session in a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Session {
+    /// Under which the broker keeps it.
+    client_id: String,
+    /// At least what the broker may hold messages for.
+    filters: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Book {
+    /// Nothing where nothing is kept.
+    path: Option<PathBuf>,
+    session: Session,
+    /// What triggers listen to now.
+    wanted: BTreeSet<String>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Line").field("book", &self.book).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// A line whose session is kept under the id that this file names; it is made where it is not there, or cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn open(path: &Path, connect: Connect) -> io::Result<Self> {
+        let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Session>(&bytes).ok());
+        let fresh = read.is_none();
+        let session = read.unwrap_or_else(|| Session {
+            // Letters and digits, no more than 23: more a broker of MQTT 3.1.1 need not take (section 3.1.3.1).
+            client_id: format!("packhorseT{:012x}", rand::rng().random::<u64>() >> 16),
+            filters: BTreeSet::new(),
+        });
+        let book = Book { path: Some(path.to_owned()), session, wanted: BTreeSet::new() };
+        if fresh {
+            book.write()?;
+        }
+        Ok(Self { connect, joined: OnceCell::new(), book: Mutex::new(book) })
+    }
+
+    /// A bus that others use too.
+    pub fn over(bus: Arc<dyn Bus>) -> Self {
+        let session = Session { client_id: String::new(), filters: BTreeSet::new() };
+        let book = Mutex::new(Book { path: None, session, wanted: BTreeSet::new() });
+        let connect: Connect = Box::new(|_| Box::pin(std::future::ready(Err(BusError::Closed))));
+        Self { connect, joined: OnceCell::new_with(Some(Joined { bus, own: false })), book }
+    }
+
+    /// The connection.
+    pub(super) async fn bus(&self) -> Result<Arc<dyn Bus>, BusError> {
+        let made = self.joined.get_or_try_init(|| async {
+            let client_id = self.lock().session.client_id.clone();
+            let joined = (self.connect)(client_id).await?;
+            tokio::spawn(forget(Arc::clone(&joined.bus), self.lock().unwanted()));
+            Ok(joined)
+        });
+        made.await.map(|joined| Arc::clone(&joined.bus))
+    }
+
+    /// Ends it in order: the broker hears of everything that was dealt with.
+    pub(super) async fn close(&self) {
+        // One that others use too is theirs to close.
+        if let Some(joined) = self.joined.get().filter(|joined| joined.own) {
+            joined.bus.close().await;
+        }
+    }
+
+    /// What triggers listen to from now on, before they do.
+    pub(super) fn wants(&self, filters: BTreeSet<String>) {
+        let mut book = self.lock();
+        // Before there is a connection, what an earlier process listened to is still to be forgotten.
+        let before = if self.joined.initialized() { BTreeSet::new() } else { book.session.filters.clone() };
+        book.wanted.clone_from(&filters);
+        let all: BTreeSet<String> = filters.union(&before).cloned().collect();
+        if all == book.session.filters {
+            return;
+        }
+        book.session.filters = all;
+        if let Err(error) = book.write() {
+            tracing::warn!("what triggers listen to cannot be written down: {error}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    /// What the broker may hold messages for though nobody wants them any more.
+    fn unwanted(&self) -> Vec<String> {
+        self.session.filters.difference(&self.wanted).cloned().collect()
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let temporary = path.with_extension(format!("{}", std::process::id()));
+        std::fs::write(&temporary, serde_json::to_vec(&self.session)?)?;
+        std::fs::rename(temporary, path)
+    }
+}
+
+/// Has the broker forget what an earlier process listened to.
+async fn forget(bus: Arc<dyn Bus>, filters: Vec<String>) {
+    for filter in filters {
+        // Whoever subscribes and goes away unsubscribes.
+        if let Err(error) = bus.subscribe(&filter, Qos::AtLeastOnce).await {
+            tracing::debug!(filter, "an old subscription is not taken back: {}", chain(&error));
+        }
+    }
+}
