@@ -133,10 +133,10 @@ impl Schedule {
 
     /// The last nominal time that is not after this one.
     pub fn previous(&self, at: WallTime) -> Option<WallTime> {
-        let at = self.local(at)?;
         if self.through {
-            return instant(&self.cron.find_previous_occurrence(&at, true).ok()?);
+            return self.previous_through(at);
         }
+        let at = self.local(at)?;
         // In the second half of an overlap the wall shows less than it did.
         let before = at.checked_sub_signed(LATELY)?.offset().fix().local_minus_utc();
         let set_back = (before - at.offset().fix().local_minus_utc()).max(0);
@@ -150,6 +150,22 @@ impl Schedule {
                 return instant(&found);
             }
         }
+    }
+
+    /// Backwards over an overlap, `croner` may find a time that is still to come; forwards it is right. So what it finds is gone on from.
+    fn previous_through(&self, at: WallTime) -> Option<WallTime> {
+        let mut from = self.local(at)?;
+        let mut last = loop {
+            let found = instant(&self.cron.find_previous_occurrence(&from, true).ok()?)?;
+            if found <= at {
+                break found;
+            }
+            from = from.checked_sub_signed(LATELY)?;
+        };
+        while let Some(next) = self.next(last).filter(|next| (last.0 + 1..=at.0).contains(&next.0)) {
+            last = next;
+        }
+        Some(last)
     }
 
     /// When a nominal time is carried out: later by a part of the jitter that is the same wherever and whenever it is asked for.

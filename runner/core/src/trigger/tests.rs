@@ -260,12 +260,26 @@ fn payloads_are_json_text_or_base64() {
     assert_eq!(payload(deep.as_bytes()).1, "text", "what is nested too deep is text");
 }
 
+/// Days at which zones change their clocks.
+fn near_changes() -> impl Strategy<Value = u64> {
+    let days = prop::sample::select(vec!["03-08", "03-25", "04-01", "10-01", "10-24", "11-01"]);
+    (2020_u64..2030, days, 0..8 * DAY).prop_map(|(year, day, past)| at(&format!("{year}-{day}T00:00:00Z")).0 + past)
+}
+
+#[test]
+fn backwards_over_an_overlap_nothing_comes_that_is_yet_to_come() {
+    // 3 November 2024, 06:00 UTC: 02:00 becomes 01:00.
+    let hourly = schedule("0 * * * *", "America/New_York");
+    assert_eq!(hourly.previous(at("2024-11-03T05:59:59.999Z")), Some(at("2024-11-03T05:00:00Z")));
+    assert_eq!(hourly.previous(at("2024-11-03T06:59:59Z")), Some(at("2024-11-03T06:00:00Z")));
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn forwards_and_backwards_are_the_same_times(
-        start in 1_577_836_800_000_u64..1_900_000_000_000,
+        start in prop_oneof![1_577_836_800_000_u64..1_900_000_000_000, near_changes()],
         cron in prop::sample::select(vec!["30 2 * * *", "*/15 1-3 * * *", "0 * * * *", "7 0,2,3 * * SUN", "0 3 1 * *", "5 */2 * * *"]),
         zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]),
     ) {
