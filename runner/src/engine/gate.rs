@@ -90,6 +90,11 @@ impl Gate {
         Some(found.0.id.clone())
     }
 
+    /// What is cleaning up waits too.
+    fn is_still(&self) -> bool {
+        self.holds.iter().any(|(hold, _)| hold.still)
+    }
+
     /// Nothing rests: whoever may be refused must hear of it now.
     pub(super) fn hurry(&mut self) {
         self.rest = None;
@@ -216,7 +221,7 @@ impl Actor {
             Verdict::Reject(by) => self.reject(run, &by),
             // What a person paused, or what ends anyway, is asked about when it goes on.
             Verdict::Leave => {
-                if lane.course.run.asks() && state.pause.is_none() {
+                if lane.course.run.asks() && state.pause.is_none() && !self.gate.is_still() {
                     self.begin_in_turn(run);
                 }
                 if let Some(lane) = self.lanes.get_mut(run) {

@@ -4,7 +4,7 @@
 //! * `edits`: files that are saved and broken while runs are under way; `swaps`: workflows and codecs swapped under load
 //! * `deaths`: `kill -9` with runs of every kind; `kinds`: those runs
 //! * `admission`: who may go on: groups, priorities, slots, holds
-//! * `crashes`: a run that takes the daemon down
+//! * `crashes`: a run that takes the daemon down; `paused`: a start that begins nothing
 //! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
@@ -22,6 +22,7 @@ mod devices;
 mod edits;
 mod http;
 mod kinds;
+mod paused;
 mod presence;
 mod reloads;
 mod repin;
