@@ -58,13 +58,25 @@ impl Kept {
             let message = format!("{MOST} holds stand already");
             return Err(Failure::new("PH8041", Class::Permanent, message).hint("`packhorse holds` lists them"));
         }
-        let id = new_run_id().as_str().replacen("run_", "hold_", 1);
-        let hold = Hold { id: id.clone(), selector, reason, by: by.to_owned(), since: wall() };
+        self.keep(Hold { selector, reason, by: by.to_owned(), ..blank() }).await
+    }
+
+    /// Holds everything, clean-up included, as long as nobody releases it; one of its kind is enough.
+    async fn still(&self) -> Result<Hold, Failure> {
+        if let Some(stands) = self.all().await?.into_iter().find(|hold| hold.still) {
+            return Ok(stands);
+        }
+        let reason = Some("serve --paused".to_owned());
+        self.keep(Hold { selector: "all".to_owned(), reason, by: "serve".to_owned(), still: true, ..blank() }).await
+    }
+
+    async fn keep(&self, hold: Hold) -> Result<Hold, Failure> {
+        let id = hold.id.clone();
         let value = serde_json::to_string(&hold).unwrap_or_default();
         self.ask(KvRequest::Hset { key: KEY.to_owned(), field: id, value }).await?;
         self.settle().await?;
-        let Hold { id, selector, reason, .. } = &hold;
-        tracing::warn!(hold = %id, %selector, by, reason = reason.as_deref().unwrap_or(""), "audit: held");
+        let Hold { id, selector, reason, by, .. } = &hold;
+        tracing::warn!(hold = %id, %selector, %by, reason = reason.as_deref().unwrap_or(""), "audit: held");
         Ok(hold)
     }
 
@@ -92,6 +104,18 @@ impl Kept {
         let done = self.index.operate(request, wall()).await;
         done.map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))
     }
+}
+
+/// A new one that means nothing yet.
+fn blank() -> Hold {
+    let id = new_run_id().as_str().replacen("run_", "hold_", 1);
+    Hold { id, selector: String::new(), reason: None, by: String::new(), since: wall(), still: false }
+}
+
+/// Everything is held from now on.
+pub(super) async fn pause(ground: &Ground) -> Result<(), Failure> {
+    let _one = CHANGE.lock().await;
+    Kept::of(ground).still().await.map(drop)
 }
 
 /// A new hold, which counts when this returns.
@@ -139,5 +163,9 @@ mod tests {
         assert_eq!(kept.remove(Some("all"), "me").await.unwrap_err().code, "PH8042");
         assert_eq!(kept.remove(Some("workflow == 'a'"), "me").await.unwrap(), [second]);
         assert!(kept.remove(None, "me").await.unwrap().is_empty());
+        let still = kept.still().await.unwrap();
+        assert!(still.still && still.selector == "all");
+        assert_eq!(kept.still().await.unwrap(), still, "one is enough");
+        assert_eq!(kept.remove(Some("all"), "me").await.unwrap(), [still]);
     }
 }

@@ -131,11 +131,7 @@ impl App {
         Point::ServicesWritten.pass();
         let data = settings.data.clone();
         let ground = Ground { settings, engine, world };
-        super::holds::tell(&ground).await.map_err(|failure| Stop {
-            exit: Exit::Unavailable,
-            failure,
-            rendered: None,
-        })?;
+        held(&ground).await.map_err(|failure| Stop { exit: Exit::Unavailable, failure, rendered: None })?;
         let audit = Arc::new(Audit::open(&data, wall).map_err(|error| cannot_write(&data, &error))?);
         let control = Control::listen(&data, answers::answerer(ground.clone(), offers), Arc::clone(&audit))
             .map_err(|error| cannot_write(&data, &error))?;
@@ -165,6 +161,14 @@ impl App {
         Point::StopUnwritten.pass();
         parked.map_err(|error| Stop::journal(chain(&error)))
     }
+}
+
+/// Holds count before anybody can ask for a run.
+async fn held(ground: &Ground) -> Result<(), Failure> {
+    if ground.settings.serve.paused {
+        super::holds::pause(ground).await?;
+    }
+    super::holds::tell(ground).await
 }
 
 /// The journal, and the keys of workflows; blocks.

@@ -67,6 +67,9 @@ pub(super) const fn reason(reason: Reason) -> &'static str {
         }
         Reason::AttemptsExhausted => "all attempts have failed: `packhorse resume RUN` begins them anew",
         Reason::StepFailed => "a step that pauses the run has failed: `packhorse resume RUN` tries it again",
+        Reason::CrashLoop => {
+            "the process died three times while the same attempt was at work and got no further: `packhorse resume RUN` goes on"
+        }
         Reason::Stopping => "it is being cancelled and the step has not stopped yet",
         Reason::CleaningUp => "it is being cancelled and `finally` is at work",
     }

@@ -83,7 +83,7 @@ fn holds_of(value: &Value) -> Result<Vec<Hold>, Stop> {
 
 fn lines(holds: &[Hold]) -> String {
     let line = |hold: &Hold| {
-        let Hold { id, selector, reason, by, since: WallTime(since) } = hold;
+        let Hold { id, selector, reason, by, since: WallTime(since), still: _ } = hold;
         let why = reason.as_ref().map_or_else(String::new, |reason| format!("  ({reason})"));
         format!("{id}  {}  {by}  {selector}{why}", WallTime(*since).to_rfc3339())
     };

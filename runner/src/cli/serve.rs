@@ -13,7 +13,8 @@ use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings_with(&args.services, args.listen)?;
+    let mut settings = super::settings_with(&args.services, args.listen)?;
+    settings.serve.paused = args.paused;
     let mut signals = Signals::take()?;
     let mut hangups = hangups()?;
     let host = app::host(&settings.plugins, &settings.profiles).await?;
@@ -28,6 +29,9 @@ pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
     }
     let http = daemon.app.services.http.map_or_else(String::new, |addr| addr.to_string());
     show.note(&format!("{}; {taken} unfinished runs taken up; http://{http}", counts(&generation)));
+    if args.paused {
+        show.note("paused: nothing begins until `packhorse release all`");
+    }
     let exit = loop {
         tokio::select! {
             exit = signals.next() => break exit,

@@ -122,7 +122,8 @@ impl Actor {
 
     async fn next(&mut self) -> Event {
         let pause = self.due.first().map(|(at, ..)| self.clock.until(*at));
-        let pause = pause.into_iter().chain(self.gate.due_in()).min();
+        let turn = self.gate.trials.due().map(|at| self.clock.until(at));
+        let pause = pause.into_iter().chain(self.gate.due_in()).chain(turn).min();
         let time = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -279,7 +280,11 @@ impl Actor {
         match wish {
             Wish::Event(event) => self.act(run, event, Some(reply)),
             Wish::Resume if paused => self.act(run, RunEvent::Resume, Some(reply)),
-            Wish::TakeUp | Wish::Resume => self.act(run, RunEvent::Tick, Some(reply)),
+            Wish::Resume => {
+                self.gate.hear(run);
+                self.act(run, RunEvent::Tick, Some(reply));
+            }
+            Wish::TakeUp => self.act(run, RunEvent::Tick, Some(reply)),
         }
     }
 
@@ -287,7 +292,8 @@ impl Actor {
         let wishes = self.loading.remove(run).unwrap_or_default();
         match loaded.and_then(|loaded| self.adopt(run, loaded)) {
             Ok(()) => {
-                self.act(run, RunEvent::Recovered, None);
+                let wanted = wishes.iter().any(|(wish, _)| *wish == Wish::Resume);
+                self.take_up(run, wanted);
                 wishes.into_iter().for_each(|(wish, reply)| match self.lanes.contains_key(run) {
                     true => self.fulfil(run, wish, reply),
                     false => drop(reply.send(Err(not_live(run)))),

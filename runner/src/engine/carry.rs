@@ -76,6 +76,9 @@ impl Actor {
             self.gate.mark(run);
         }
         self.away.note(run, lane);
+        if !lane.course.run.state().is_suspect() {
+            self.gate.clear(run);
+        }
         if facts.is_empty() {
             match (reply, lane.pending.back_mut()) {
                 (Some(reply), Some(pending)) => pending.replies.push(reply),
@@ -191,12 +194,17 @@ impl Actor {
         let Some(id) = lane.job.as_ref().map(|job| job.id.clone()) else { return };
         if let Some(bytes) = notes.checkpoint {
             lane.course.keep_checkpoint(&id, bytes);
+            self.gate.look(lane);
         }
         lane.tell(notes.progress, notes.transfer);
         for call in notes.refused {
             self.act(run, RunEvent::CallRefused { id: id.clone(), call }, None);
         }
         if let Some(reachable) = notes.reachable {
+            // Who waits for a device is hardly why a process dies.
+            if !reachable {
+                self.gate.clear(run);
+            }
             self.act(run, RunEvent::DeviceReachable { id, reachable }, None);
         }
         if let Some(lane) = self.lanes.get_mut(run) {

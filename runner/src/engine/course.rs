@@ -1,5 +1,6 @@
 //! What one run has told the journal: its facts in order, its newest checkpoint, under one token. Pure.
 
+use crate::link::Kept;
 use crate::store::{Append, Mark, StoredCheckpoint, Token};
 use packhorse_core::run::{EffectId, Record, Run};
 
@@ -49,6 +50,17 @@ impl Course {
         let kept = self.checkpoint.as_ref()?;
         let fits = kept.step == id.step && kept.round == id.round && !kept.bytes.is_empty();
         fits.then(|| kept.bytes.clone())
+    }
+
+    /// Bytes that the step at work had done by its checkpoint; 0 where there is none.
+    pub fn done(&self) -> u64 {
+        let current = self.run.state().current_step();
+        let kept = self
+            .checkpoint
+            .as_ref()
+            .filter(|kept| current.is_some_and(|(step, state)| kept.step == step && kept.round == state.round));
+        let kept = kept.and_then(|kept| Kept::read(&kept.bytes)?.checkpoint());
+        kept.map_or(0, |checkpoint| checkpoint.done.covered())
     }
 
     /// The newest checkpoint.

@@ -7,7 +7,7 @@ use super::actor::Actor;
 use super::command::Reply;
 use super::handle::EngineError;
 use super::lane::Lane;
-use packhorse_core::admission::{Candidate, Hold, Selector, Standing, Verdict, judge};
+use packhorse_core::admission::{Candidate, Hold, Selector, Standing, Trials, Verdict, judge};
 use packhorse_core::run::{Bar, Decision, Fact, Reason, RunEvent, RunId, RunState, Stage, WallTime};
 use packhorse_core::transfer::WaitReason;
 use serde_json::Value;
@@ -30,6 +30,7 @@ pub(super) struct Gate {
     marked: BTreeSet<RunId>,
     /// Runs are being taken up.
     pub(super) waits: bool,
+    pub(super) trials: Trials,
     rest: Option<Instant>,
 }
 
@@ -46,13 +47,15 @@ pub(super) struct Ticket {
     held: Option<String>,
     /// Asks for the first time.
     new: bool,
+    /// The suspect whose turn it is, where this is another one.
+    pub(super) after: Option<RunId>,
 }
 
 impl Ticket {
     pub(super) fn of(run: &packhorse_core::run::Run, new: bool) -> Self {
         let pushes = run.workflow().pushes();
         let image = pushes.then(|| image(run.state())).filter(|image| !image.is_empty());
-        Self { image, held: None, new }
+        Self { image, held: None, new, after: None }
     }
 }
 
@@ -87,6 +90,11 @@ impl Gate {
         Some(found.0.id.clone())
     }
 
+    /// What is cleaning up waits too.
+    fn is_still(&self) -> bool {
+        self.holds.iter().any(|(hold, _)| hold.still)
+    }
+
     /// Nothing rests: whoever may be refused must hear of it now.
     pub(super) fn hurry(&mut self) {
         self.rest = None;
@@ -103,6 +111,7 @@ impl Gate {
 
     /// One that it lets go of; whoever waited for it is judged.
     pub(super) fn leave(&mut self, run: &RunId, lane: &Lane) {
+        self.clear(run);
         self.marked.remove(run);
         for place in places(lane.course.run.state()) {
             let Some(runs) = self.places.get_mut(&place) else { continue };
@@ -165,6 +174,7 @@ pub(super) fn matters(fact: &Fact, barred: bool) -> bool {
 impl Actor {
     /// Judges what is marked, until nothing more follows or it is time for others.
     pub(super) fn admit(&mut self) {
+        self.gate.end_turn(self.clock.now());
         for _ in 0..ROUNDS {
             if !self.shutdown_asked() && self.gate.due_in() == Some(Duration::ZERO) {
                 let begun = Instant::now();
@@ -192,7 +202,7 @@ impl Actor {
             Verdict::Begin => {
                 let waits = state.stage == Stage::Queued || state.bar.is_some() || lane.course.run.asks();
                 if waits || (state.stage == Stage::Main && !state.seated) {
-                    self.act(run, RunEvent::Begin, None);
+                    self.begin_in_turn(run);
                 }
             }
             Verdict::Wait { why, behind } => {
@@ -211,8 +221,8 @@ impl Actor {
             Verdict::Reject(by) => self.reject(run, &by),
             // What a person paused, or what ends anyway, is asked about when it goes on.
             Verdict::Leave => {
-                if lane.course.run.asks() && state.pause.is_none() {
-                    self.act(run, RunEvent::Begin, None);
+                if lane.course.run.asks() && state.pause.is_none() && !self.gate.is_still() {
+                    self.begin_in_turn(run);
                 }
                 if let Some(lane) = self.lanes.get_mut(run) {
                     lane.ticket.new = new && lane.first.is_some();

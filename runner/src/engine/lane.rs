@@ -9,12 +9,15 @@ use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
 use crate::store::{StoredCheckpoint, Token};
 use packhorse_core::admission::OnConflict;
-use packhorse_core::run::{EffectId, Fact, Order, Record, Run, RunState, Stop, WallTime};
+use packhorse_core::run::{EffectId, Fact, Order, Reason, Record, Run, RunState, Stop, WallTime};
 use packhorse_core::transfer::WaitReason;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+/// What a run waits for that may be why the process died.
+const SUSPECTED: &str = "its turn: what was at work when the process died twice is taken up one after another";
 
 /// One run.
 pub(super) struct Lane {
@@ -138,7 +141,13 @@ impl Lane {
         let told = self.transfer.as_deref().cloned();
         let kept = || TransferView::kept(self.course.checkpoint()?, self.course.run.state());
         let transfer = told.or_else(|| kept().filter(|_| self.job.is_none()));
-        LiveView { view: self.course.run.view(now), progress: self.progress.clone(), transfer, live: true }
+        let mut view = self.course.run.view(now);
+        let parked = view.unfinished.as_mut().filter(|unfinished| unfinished.reason == Reason::Parked);
+        if let (Some(unfinished), Some(other)) = (parked, &self.ticket.after) {
+            unfinished.behind = Some(other.to_string());
+            unfinished.waiting_for = SUSPECTED.to_owned();
+        }
+        LiveView { view, progress: self.progress.clone(), transfer, live: true }
     }
 
     pub(super) fn subscribe(&mut self, now: WallTime) -> watch::Receiver<LiveView> {

@@ -8,7 +8,7 @@
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
 //!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
-//! * `gate`: admission: which runs may go on; `away`: which wait for a device that is not there.
+//! * `gate`: admission: which runs may go on; `suspects`: those that may be why the process died, one after another; `away`: which wait for a device that is not there.
 //! * `clock`: time that never goes back.
 //! * `world`: the real performer.
 
@@ -25,6 +25,7 @@ mod lane;
 mod load;
 mod notes;
 mod performer;
+mod suspects;
 mod telling;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// Without any, only loopback may be listened on.
     pub tokens: Vec<TokenSettings>,
+    /// Everything is held before anything is taken up.
+    pub paused: bool,
 }
 
 /// A token, as it is kept.
@@ -54,7 +56,7 @@ struct TokenFile {
 pub(super) fn serve(given: Option<String>, file: ServeFile, lookup: Lookup<'_>) -> Result<ServeSettings, SettingError> {
     let text = given.or_else(|| word("LISTEN", lookup)).or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
     let tokens = file.tokens.into_iter().map(token).collect::<Result<Vec<_>, _>>()?;
-    Ok(ServeSettings { listen: listen(&text)?, tokens })
+    Ok(ServeSettings { listen: listen(&text)?, tokens, paused: false })
 }
 
 fn token(written: TokenFile) -> Result<TokenSettings, SettingError> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// A push that takes its time: 32 KiB a second.
-const SLOW: &str = "kind: workflow/v1
+pub(crate) const SLOW: &str = "kind: workflow/v1
 name: slow-push
 inputs:
   device: { type: string }
@@ -27,25 +27,25 @@ fn sleeper(name: &str, on_conflict: &str) -> String {
     )
 }
 
-fn reason(view: &Value) -> &str {
+pub(crate) fn reason(view: &Value) -> &str {
     view["unfinished"]["reason"].as_str().unwrap_or_default()
 }
 
-fn has_sent(view: &Value) -> bool {
+pub(crate) fn has_sent(view: &Value) -> bool {
     view.pointer("/progress/done").and_then(Value::as_u64).unwrap_or(0) > 16 * 1024
 }
 
 /// Times that the journal of a run has this fact.
-fn facts(daemon: &Daemon, run: &str, fact: &str) -> usize {
+pub(crate) fn facts(daemon: &Daemon, run: &str, fact: &str) -> usize {
     daemon.journal(run).iter().filter(|record| record["fact"] == fact).count()
 }
 
-fn image(daemon: &Daemon, name: &str, size: usize, seed: u64) -> (String, Vec<u8>) {
+pub(crate) fn image(daemon: &Daemon, name: &str, size: usize, seed: u64) -> (String, Vec<u8>) {
     let (path, bytes) = daemon.world.file(name, size, seed);
     (format!("image={}", path.display()), bytes)
 }
 
-fn push(daemon: &Daemon, device: &str, image: &str, more: &[&str]) -> String {
+pub(crate) fn push(daemon: &Daemon, device: &str, image: &str, more: &[&str]) -> String {
     let device = format!("device={device}");
     daemon.run("slow-push", &[&["-i", &device, "-i", image], more].concat())
 }

@@ -51,19 +51,28 @@ impl Daemon {
 
     /// Starts the process and waits until it answers.
     pub(crate) fn begin(&mut self) {
-        self.spawn();
+        self.begin_with(&[]);
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn begin_with(&mut self, more: &[&str]) {
+        self.spawn_with(more);
         self.says(UP);
     }
 
     /// Starts the process.
     pub(crate) fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    fn spawn_with(&mut self, more: &[&str]) {
         let folder = |name: &str| self.world.path(name).display().to_string();
         let (data, workflows, plugins) = (folder("data"), folder("workflows"), folder("plugins"));
         let devices = folder("devices");
         let (mqtt, tracker) = (&self.services.mqtt, &self.services.tracker);
         let at = ["serve", "--mqtt", mqtt, "--fastdfs", tracker, "--data", &data];
         let folders = ["--workflows", &workflows, "--plugins", &plugins, "--devices", &devices];
-        let mut command = self.world.command(&[&at[..], &folders, &["--listen", "127.0.0.1:0"]].concat());
+        let mut command = self.world.command(&[&at[..], &folders, &["--listen", "127.0.0.1:0"], more].concat());
         if let Some(cache) = &self.cache {
             command.env("XDG_CACHE_HOME", cache);
         }

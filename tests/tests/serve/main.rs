@@ -4,6 +4,7 @@
 //! * `edits`: files that are saved and broken while runs are under way; `swaps`: workflows and codecs swapped under load
 //! * `deaths`: `kill -9` with runs of every kind; `kinds`: those runs
 //! * `admission`: who may go on: groups, priorities, slots, holds
+//! * `crashes`: a run that takes the daemon down; `paused`: a start that begins nothing
 //! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
@@ -14,6 +15,7 @@
 mod admission;
 mod client;
 mod contract;
+mod crashes;
 mod daemon;
 mod deaths;
 mod devices;
@@ -21,6 +23,7 @@ mod edits;
 mod http;
 mod inbox;
 mod kinds;
+mod paused;
 mod presence;
 mod reloads;
 mod repin;

@@ -143,10 +143,11 @@ impl Runner {
         let recovered = recovered.map_err(|error| Stop::Wrong(format!("O10: {run} cannot be folded: {error}")))?;
         out.oracle.recovered(run, &records, &facts)?;
         let course = Course::new(recovered, token, records.len() as u64, out.store.checkpoint(run));
+        let done = course.done();
         let lane = Lane { course, index, pending: VecDeque::new(), job: None, wake_at: None };
         self.lanes.insert(run.clone(), lane);
         out.oracle.runs[index].recoveries += 1;
-        self.act(run, RunEvent::Recovered, out)?;
+        self.act(run, RunEvent::Recovered { done, wanted: false }, out)?;
         self.settle(run, out)
     }
 

@@ -17,4 +17,7 @@ pub struct Hold {
     pub by: String,
     /// Since when, UTC in milliseconds.
     pub since: WallTime,
+    /// What a process takes up cleans up no further either: set by `serve --paused`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub still: bool,
 }

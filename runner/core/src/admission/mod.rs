@@ -5,6 +5,7 @@
 //! * `terms`: what a run asks for: its priority, concurrency group and slot
 //! * `judge`: the decision
 //! * `selector`: which runs a hold means; `hold`: what is kept of one
+//! * `trial`: runs that may be why the process died, one after another
 
 mod hold;
 mod judge;
@@ -12,8 +13,10 @@ mod selector;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use hold::Hold;
 pub use judge::{Candidate, Standing, Verdict, judge};
 pub use selector::Selector;
 pub use terms::{Group, OnConflict, Priority, SLOT, Terms};
+pub use trial::Trials;

@@ -11,8 +11,10 @@ use crate::effect::Effect;
 impl Run {
     /// Whether nothing new begins until a person or the engine says so.
     pub(super) fn rests(&self) -> bool {
-        let open = matches!(self.state.stage, Stage::Queued | Stage::Main) && self.stopping().is_none();
-        self.state.pause.is_some() || (open && (self.closed || self.state.bar.is_some()))
+        // Where the stage is being ended only skipping and failing is left, which begins nothing.
+        let ends = self.stopping().is_some();
+        let barred = self.state.bar.is_some() && matches!(self.state.stage, Stage::Queued | Stage::Main);
+        self.state.pause.is_some() || (!ends && (self.closed || barred))
     }
 
     pub(super) fn admitted(&mut self, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
@@ -42,7 +44,6 @@ impl Run {
         if ends || self.state.pause.is_some() {
             return Ok(());
         }
-        self.closed = false;
         self.behind = behind;
         if self.state.bar == Some(why) {
             return Ok(());

@@ -133,6 +133,7 @@ impl RunState {
             Fact::Paused { why, step } => self.paused(*why, step.as_deref()),
             Fact::Resumed { reopened } => {
                 expect(self.pause.take().is_some(), || "the run is not paused".to_owned())?;
+                self.forget_deaths();
                 self.reopen(reopened, at)
             }
             Fact::Withheld { why } => self.withheld(*why),
@@ -157,8 +158,8 @@ impl RunState {
                 self.bar = None;
                 Ok(())
             }
-            Fact::Recovered { behind } => {
-                self.recovered(*behind);
+            Fact::Recovered { behind, died } => {
+                self.recovered(*behind, *died);
                 Ok(())
             }
             Fact::Doubted => {
@@ -266,7 +267,8 @@ impl RunState {
             state.consent = false;
         }
         let clock = Clock::start(timeout);
-        state.phase = StepPhase::Running(Attempt { work, clock, live, reachable: true, stop: None });
+        let attempt = Attempt { work, clock, live, reachable: true, stop: None, deaths: 0, furthest: 0 };
+        state.phase = StepPhase::Running(attempt);
         if let Work::Effect { epoch: Some(epoch) } = work {
             expect(last == 0 || later(epoch, last), || format!("epoch {epoch} follows {last}"))?;
             self.epoch = epoch;
@@ -436,7 +438,7 @@ impl RunState {
         Ok(())
     }
 
-    fn recovered(&mut self, behind: u64) {
+    fn recovered(&mut self, behind: u64, died: Option<u64>) {
         let back = |timer: &mut Timer| timer.at.0 = timer.at.0.saturating_sub(behind);
         self.limit.iter_mut().for_each(back);
         for state in self.steps.values_mut() {
@@ -444,7 +446,7 @@ impl RunState {
             match &mut state.phase {
                 StepPhase::Waiting { timer, .. } => back(timer),
                 StepPhase::Running(attempt) => {
-                    attempt.live = false;
+                    attempt.lost(died);
                     if let Work::Sleep { timer } = &mut attempt.work {
                         back(timer);
                     }

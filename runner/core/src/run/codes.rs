@@ -15,6 +15,10 @@ pub static CODES: &[(&str, &str)] = &[
     (DEADLINE, "the step, or a block around it, took longer than its deadline, with all attempts"),
     (TIMEOUT, "one attempt of the step, or of a block around it, took longer than its timeout"),
     (UNASKED, "an effect stopped although nobody had asked it to"),
+    (
+        CRASH_LOOP,
+        "the process died three times while the same attempt of the step was at work and got no further; only a person lets it go on",
+    ),
     (MAYBE_DONE, "it is not known whether a step was done that must not be done twice: a person must look"),
     (UNSYNCED, "a step that must not be done twice needs a store that flushes each write to its disk"),
 ];
@@ -25,6 +29,7 @@ pub(super) const RUN_TIMEOUT: &str = "PH4002";
 pub(super) const DEADLINE: &str = "PH4003";
 pub(super) const TIMEOUT: &str = "PH4004";
 pub(super) const UNASKED: &str = "PH4005";
+pub(super) const CRASH_LOOP: &str = "PH4008";
 
 pub(super) const MAYBE_DONE: &str = "PH7014";
 pub(super) const UNSYNCED: &str = "PH7015";
@@ -59,6 +64,13 @@ pub(super) fn stopped(cause: &StopCause, cancel: Option<&Cancel>) -> Failure {
 
 pub(super) fn unasked() -> Failure {
     Failure::new(UNASKED, Class::Transient, "the effect stopped without being asked to")
+}
+
+/// An attempt under which the process dies again and again.
+pub(super) fn crash_loop(step: &str) -> Failure {
+    let message = format!("the process died again and again while {step} was at work, and it got no further");
+    Failure::new(CRASH_LOOP, Class::Operator, message)
+        .hint("find out why the process died (its log, the system's, memory), and what this run has to do with it; then resume, or cancel")
 }
 
 /// A step that may have been done, and must not be done twice.

@@ -143,7 +143,7 @@ impl Run {
             RunEvent::Begin => self.admitted(moment, decision),
             RunEvent::Withhold { why, behind } => self.withhold(why, behind, moment, decision),
             RunEvent::Supersede { by } => self.supersede(by, status, moment, decision),
-            RunEvent::Recovered => self.recovered(moment, decision),
+            RunEvent::Recovered { done, wanted } => self.recovered(done, wanted, moment, decision),
             RunEvent::EffectEnded { id, end, traffic, carried } => {
                 self.effect_ended(&id, end, Spent { traffic, carried }, moment, decision)
             }
@@ -191,7 +191,7 @@ impl Run {
         Fact::Started { limit: Timer::new(moment.now, self.workflow.timeout) }
     }
 
-    fn recovered(&mut self, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
+    fn recovered(&mut self, done: u64, wanted: bool, moment: Moment, decision: &mut Decision) -> Result<(), Refused> {
         self.parking = false;
         self.park_asked = false;
         self.closed = self.gated;
@@ -199,7 +199,8 @@ impl Run {
             return Ok(());
         }
         let behind = self.state.last_at.0.saturating_sub(moment.now.0);
-        self.emit(Fact::Recovered { behind }, moment, decision)
+        let died = if wanted { None } else { self.died(done) };
+        self.emit(Fact::Recovered { behind, died }, moment, decision)
     }
 
     fn is_current(&self, id: &EffectId) -> bool {

@@ -26,7 +26,12 @@ pub enum RunEvent {
         by: RunId,
     },
     /// It was folded from the journal: no effect is under way. Also takes a parked run up again.
-    Recovered,
+    Recovered {
+        /// Bytes that its attempt under way had done, as the checkpoint tells; 0 where none does.
+        done: u64,
+        /// A person wants it to go on, however its process ended.
+        wanted: bool,
+    },
     /// An effect came to an end. Ignored where it is not the one under way.
     EffectEnded {
         /// Which.

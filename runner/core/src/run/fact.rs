@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Latest version of the envelope and of the facts in it. A reader refuses a later one. 2 brought [`Fact::CallRefused`], 3 what admission decides:
-/// [`Fact::Withheld`], [`Fact::Admitted`], [`Fact::Superseded`]; 4 [`Fact::Repinned`].
-pub const FORMAT: u16 = 4;
+/// [`Fact::Withheld`], [`Fact::Admitted`], [`Fact::Superseded`]; 4 [`Fact::Repinned`]; 5 [`PauseReason::CrashLoop`].
+pub const FORMAT: u16 = 5;
 
 /// A fact with the time at which it was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ impl Record {
     /// A fact at its time, in the earliest format that has it.
     pub const fn new(at: WallTime, fact: Fact) -> Self {
         let v = match fact {
+            Fact::Paused { why: PauseReason::CrashLoop, .. } => 5,
             Fact::Repinned { .. } => 4,
             Fact::Withheld { .. } | Fact::Admitted | Fact::Superseded { .. } => 3,
             Fact::CallRefused { .. } => 2,
@@ -276,6 +277,10 @@ pub enum Fact {
     Recovered {
         /// Milliseconds by which the clock lies before the last record; timers move with it.
         behind: u64,
+        /// Bytes that the attempt under way had done, where the process before died while it was at work; where this is absent, nobody
+        /// holds that death against it. Earlier programs neither write nor heed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        died: Option<u64>,
     },
     /// The store has lost writes that it had confirmed: what came after the facts before this one is not known. Checkpoints from before are
     /// dropped with it.
@@ -436,6 +441,8 @@ pub enum PauseReason {
     Exhausted,
     /// The step failed, and says `on_error: pause`.
     StepFailed,
+    /// The process died three times while the same attempt was at work.
+    CrashLoop,
 }
 
 /// Steps that are tried again by a person's will.

@@ -1,6 +1,7 @@
 //! What a failed attempt means: wait and try again, pause for a person, or fail.
 
 use super::BLOCK;
+use super::codes::CRASH_LOOP;
 use super::fact::{PauseReason, Wait};
 use super::retry::{self, Again};
 use super::state::StepState;
@@ -45,7 +46,10 @@ pub(super) fn judge(
             let wait = if told { retry::told_offline(moment.random) } else { again() };
             return Judgement::Wait(Wait::DeviceOffline, wait);
         }
-        Class::Operator if leaf && may_pause => return Judgement::Pause(PauseReason::Operator),
+        Class::Operator if leaf && may_pause => {
+            let looped = failure.code == CRASH_LOOP;
+            return Judgement::Pause(if looped { PauseReason::CrashLoop } else { PauseReason::Operator });
+        }
         Class::DeviceOffline | Class::Operator | Class::Transient | Class::Permanent | Class::Bug => {}
     }
     let since = state.tried_since.unwrap_or(moment.now);

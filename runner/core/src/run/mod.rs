@@ -12,6 +12,7 @@
 //! * `event`: what happens, what is decided.
 //! * `decide`: from event to facts; `admit`: what admission decides, as facts; `next`: what follows from the state; `lookup`: finding things for it; `judge`, `retry`: what a failure means; `reopen`: what a
 //!   person's retry tries again; `repin`: another build of the codec.
+//! * `crashes`: attempts under which the process dies again and again.
 //! * `doubt`: whether an effect may begin where it may have begun before.
 //! * `retention`: for how long finished runs are kept.
 //! * `scope`: what expressions see.
@@ -21,6 +22,7 @@ mod admit;
 mod apply;
 mod arguments;
 mod codes;
+mod crashes;
 mod decide;
 mod doubt;
 mod event;

@@ -172,6 +172,7 @@ impl Run {
             Work::Effect { .. } => match attempt.stop.as_ref().or(overdue.as_ref()) {
                 Some(cause) => Err(self.stopped(cause)),
                 None if self.rests() => return Walk::Rest,
+                None if attempt.is_poison() => Err(codes::crash_loop(&step.id)),
                 None => match self.effect(&step.id) {
                     Some(_) if self.held_back(step).is_some() => {
                         Err(self.held_back(step).unwrap_or_else(codes::unasked))
@@ -188,7 +189,13 @@ impl Run {
             Ok(outputs) => AttemptResult::Succeeded(outputs),
             Err(failure) => AttemptResult::Failed(failure),
         };
-        Walk::Do(Fact::AttemptEnded { step: step.id.clone(), result, spent: Spent::default() })
+        Walk::Do(Fact::AttemptEnded { step: step.id.clone(), result, spent: self.spent(step) })
+    }
+
+    /// Where nobody tells what an attempt cost, what is known of the step stays.
+    fn spent(&self, step: &Step) -> Spent {
+        let known = self.state.steps.get(&step.id).map(|state| state.cost.last);
+        Spent { traffic: known.unwrap_or_default(), carried: true }
     }
 
     fn idle(&self, step: &Step, state: &StepState, around: &[&Step], moment: Moment) -> Walk {

@@ -29,6 +29,7 @@ impl RunState {
             return Err("the run has ended for good".to_owned());
         }
         self.codec = Some(to.clone());
+        self.forget_deaths();
         Ok(())
     }
 }

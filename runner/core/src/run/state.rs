@@ -193,6 +193,10 @@ pub struct Attempt {
     pub reachable: bool,
     /// Asked to end.
     pub stop: Option<StopCause>,
+    /// Deaths of its process while it was at work and got no further.
+    pub deaths: u32,
+    /// The most bytes that it had done at any of them.
+    pub furthest: u64,
 }
 
 /// A time-out that can stand still.
@@ -285,6 +289,13 @@ impl StepState {
     /// The attempt under way.
     pub fn attempt(&self) -> Option<&Attempt> {
         match &self.phase {
+            StepPhase::Running(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    pub(super) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        match &mut self.phase {
             StepPhase::Running(attempt) => Some(attempt),
             _ => None,
         }

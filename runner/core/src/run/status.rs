@@ -73,6 +73,8 @@ pub enum Reason {
     AttemptsExhausted,
     /// Paused: a step with `on_error: pause` has failed.
     StepFailed,
+    /// Paused: the process died three times while the same attempt was at work.
+    CrashLoop,
     /// Cancelling: the effect has not stopped yet.
     Stopping,
     /// Cancelling: `finally` is at work.
@@ -184,6 +186,7 @@ fn paused(why: PauseReason) -> Reason {
         PauseReason::Operator => Reason::OperatorNeeded,
         PauseReason::Exhausted => Reason::AttemptsExhausted,
         PauseReason::StepFailed => Reason::StepFailed,
+        PauseReason::CrashLoop => Reason::CrashLoop,
     }
 }
 

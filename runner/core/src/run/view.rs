@@ -191,6 +191,9 @@ impl RunState {
             Reason::OperatorNeeded | Reason::AttemptsExhausted | Reason::StepFailed => {
                 "a person: mend the cause, then packhorse resume, or packhorse cancel".to_owned()
             }
+            Reason::CrashLoop => {
+                "a person: find out why the process died, then packhorse resume, or packhorse cancel".to_owned()
+            }
         };
         Unfinished {
             reason,

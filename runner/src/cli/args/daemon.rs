@@ -10,6 +10,10 @@ pub(in super::super) struct ServeArgs {
     /// Ends with an error where a workflow, plugin or file of devices cannot be loaded at the start; otherwise the others are served.
     #[arg(long)]
     pub strict: bool,
+    /// Takes everything up and begins nothing, clean-up included, until `packhorse release all`. New runs are accepted and wait, those that
+    /// triggers start too. It is a hold: `packhorse holds` shows it, and it lasts through later starts with or without this flag.
+    #[arg(long)]
+    pub paused: bool,
     /// Where the HTTP API listens; port 0 takes a free one. Without tokens in packhorse.yaml only loopback is served.
     /// 127.0.0.1:8440 where nothing is said.
     #[arg(long, env = "PACKHORSE_LISTEN", value_name = "HOST:PORT")]

@@ -85,6 +85,7 @@ const fn comes(reason: Reason) -> &'static str {
         | Reason::OperatorNeeded
         | Reason::AttemptsExhausted
         | Reason::StepFailed
+        | Reason::CrashLoop
         | Reason::Stopping
         | Reason::CleaningUp => "its time is over",
     }
@@ -103,6 +104,9 @@ fn advice(live: &LiveView, reason: Reason) -> Option<String> {
         Reason::PauseAsked => return Some(format!("{resume} goes on")),
         Reason::OperatorNeeded | Reason::StepFailed => {
             return Some(format!("mend the cause, then {resume}; or `packhorse cancel {run}`"));
+        }
+        Reason::CrashLoop => {
+            return Some(format!("find out why the process died, then {resume}; or `packhorse cancel {run}`"));
         }
         Reason::AttemptsExhausted => {
             return Some(format!("{resume} begins the attempts anew; or `packhorse cancel {run}`"));
@@ -275,12 +279,13 @@ mod tests {
             Reason::OperatorNeeded => ("paused", "its time is over", "mend the cause, then `packhorse resume run_"),
             Reason::AttemptsExhausted => ("paused", "its time is over", "begins the attempts anew"),
             Reason::StepFailed => ("paused", "its time is over", "mend the cause, then `packhorse resume run_"),
+            Reason::CrashLoop => ("paused", "its time is over", "why the process died, then `packhorse resume run_"),
             Reason::Stopping => ("cancelling", "its time is over", ""),
             Reason::CleaningUp => ("cancelling", "its time is over", ""),
         }
     }
 
-    const ALL: [Reason; 22] = [
+    const ALL: [Reason; 23] = [
         Reason::NotStarted,
         Reason::Held,
         Reason::ConcurrencyLimit,
@@ -301,6 +306,7 @@ mod tests {
         Reason::OperatorNeeded,
         Reason::AttemptsExhausted,
         Reason::StepFailed,
+        Reason::CrashLoop,
         Reason::Stopping,
         Reason::CleaningUp,
     ];

@@ -15,7 +15,7 @@ fn grouped(on_conflict: OnConflict) -> NewRun {
 
 fn everything() -> Hold {
     let (id, selector, by) = ("hold_1".to_owned(), "all".to_owned(), "me".to_owned());
-    Hold { id, selector, reason: None, by, since: WallTime(0) }
+    Hold { id, selector, reason: None, by, since: WallTime(0), still: false }
 }
 
 async fn reason(engine: &EngineHandle, run: &RunId) -> Option<Reason> {
@@ -68,4 +68,31 @@ async fn seats_are_kept_through_a_death() {
     assert_eq!(reason(&engine, &second).await, Some(Reason::ConcurrencyLimit), "the seat is the first one's");
     engine.cancel(&first, None).await.expect("heard");
     assert_eq!(engine.wait(&second).await.expect("ends").view.status, RunStatus::Succeeded);
+}
+
+const TIDY: &str = "
+steps: [{ id: a, uses: log, with: { message: a } }]
+finally: [{ id: tidy, uses: log, with: { message: tidy } }]
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clean_up_goes_on_after_a_death_unless_everything_is_to_be_still() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.redb");
+    let stage = Stage::new(&[("tidy", &[Act::Hang, Act::Hang, Act::Good])]);
+    let engine = on_disk(&path, &stage);
+    let run = engine.start(new_run(TIDY)).await.expect("started");
+    stage.until("tidy", 1).await;
+    kill(engine).await;
+    let engine = on_disk(&path, &stage);
+    engine.hold(vec![everything()]).await.expect("heard");
+    engine.recover_all().await.expect("recovered");
+    stage.until("tidy", 2).await;
+    kill(engine).await;
+    let engine = on_disk(&path, &stage);
+    engine.hold(vec![Hold { still: true, ..everything() }]).await.expect("heard");
+    engine.recover_all().await.expect("recovered");
+    assert_eq!((reason(&engine, &run).await, stage.played("tidy")), (Some(Reason::Parked), 2));
+    engine.hold(Vec::new()).await.expect("heard");
+    assert_eq!(engine.wait(&run).await.expect("ends").view.status, RunStatus::Succeeded);
 }

@@ -4,6 +4,7 @@ mod admission;
 mod away;
 mod failing;
 mod repin;
+mod suspects;
 
 use super::*;
 use crate::store::{EmbeddedStore, Journal, MemoryJournal, StoredCheckpoint};

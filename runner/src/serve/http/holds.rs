@@ -48,7 +48,7 @@ pub(super) struct HoldList {
 
 impl From<Hold> for HoldView {
     fn from(hold: Hold) -> Self {
-        let Hold { id, selector, reason, by, since } = hold;
+        let Hold { id, selector, reason, by, since, still: _ } = hold;
         Self { id, selector, reason, by, since: since.0 }
     }
 }

@@ -81,3 +81,42 @@ fn a_gated_run_asks_at_the_start_after_a_restart_a_resume_and_a_retry() {
     assert!(player.run.asks());
     assert_eq!(player.line("begin"), "  attempt resumed a\n  do a 1/2 epoch 0\n");
 }
+
+/// As another process finds it.
+fn taken_up(player: &mut Player) {
+    player.run = Run::recover(player.run.workflow().clone(), &player.journal).expect("the journal is whole").gated();
+    player.under_way = None;
+    player.decide(RunEvent::Recovered { done: 0, wanted: false }).expect("recovers");
+}
+
+#[test]
+fn a_gated_run_that_cleans_up_asks_too() {
+    let tidy = Workflow { finally: vec![step("tidy", &PUSH)], ..workflow(vec![step("a", &LOG), step("b", &LOG)]) };
+    let mut player = Player::new(tidy.clone());
+    player.line("begin");
+    player.line("ok a");
+    player.line("ok b");
+    taken_up(&mut player);
+    assert!(player.run.asks() && player.under_way.is_none());
+    assert_eq!(player.line("+9s"), "");
+    assert_eq!(player.line("begin"), "  attempt resumed tidy\n  do tidy 1/1 epoch 2\n");
+
+    let mut player = Player::new(tidy);
+    player.line("begin");
+    taken_up(&mut player);
+    let words = "  cancel asked\n  ended a PH4001\n  failed a PH4001\n  skipped b (cancelled)\n  main cancelled PH4001 a\n  stage finally\n";
+    assert_eq!(player.line("cancel"), words, "what begins nothing is done at once");
+    assert!(player.line("begin").ends_with("  do tidy 1/1 epoch 1\n"));
+}
+
+#[test]
+fn a_run_that_was_withheld_after_a_restart_still_asks_before_it_cleans_up() {
+    let tidy = Workflow { finally: vec![step("tidy", &LOG)], ..workflow(vec![step("a", &PUSH)]) };
+    let mut player = Player::new(Workflow { timeout: Duration::from_secs(60), ..tidy });
+    player.line("begin");
+    taken_up(&mut player);
+    assert_eq!(withhold(&mut player, Bar::Held), "  withheld (held)\n");
+    assert!(player.line("+60s").ends_with("  stage finally\n"));
+    assert!(player.run.asks() && player.under_way.is_none());
+    assert!(player.line("begin").ends_with("  do tidy 1/1 epoch 0\n"));
+}

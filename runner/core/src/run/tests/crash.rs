@@ -96,7 +96,7 @@ fn every_prefix_of_the_journal_comes_to_the_same_end() {
                 let now = journal[cut - 1].at.after(Duration::from_secs(1));
                 let mut asked = answered(&journal);
                 let mut player = Player { run, journal, now, under_way: None, random: 0 };
-                player.decide(RunEvent::Recovered).expect("recovers");
+                player.decide(RunEvent::Recovered { done: 0, wanted: false }).expect("recovers");
                 player.decide(RunEvent::Begin).expect("begins where it had not");
                 let again = play(player, world, &mut asked);
                 assert_eq!(end(&again), end(&whole), "{name}, {world:?}, cut after {cut}");
@@ -115,8 +115,8 @@ fn completed_steps_are_never_asked_for_again() {
     player.line("begin");
     player.line("ok ask");
     let before = player.journal.len();
-    for _ in 0..10 {
-        let decision = player.crash();
+    for done in 1..=10 {
+        let decision = player.crash_at(done);
         let steps: Vec<&str> = decision.effects.iter().map(|order| order.id.step.as_str()).collect();
         assert_eq!(steps, ["push"]);
     }
@@ -137,8 +137,8 @@ fn records_survive_being_stored() {
 
 #[test]
 fn records_of_a_later_format_are_refused_by_name() {
-    let later = br#"{"v":5,"at":1,"fact":"teleported"}"#;
-    assert!(matches!(Record::decode(later), Err(RecordError::Newer { found: 5 })));
+    let later = br#"{"v":6,"at":1,"fact":"teleported"}"#;
+    assert!(matches!(Record::decode(later), Err(RecordError::Newer { found: 6 })));
     for broken in [&b""[..], b"{}", b"[1]", br#"{"v":1}"#, br#"{"v":1,"at":1,"fact":"teleported"}"#, b"\xff\x00"] {
         assert!(matches!(Record::decode(broken), Err(RecordError::Malformed(_))));
     }

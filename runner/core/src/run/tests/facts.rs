@@ -17,9 +17,9 @@ fn only_facts_that_earlier_programs_do_not_know_are_of_a_later_format() {
 
 #[test]
 fn a_format_that_comes_later_is_named() {
-    let later = REFUSED.replace("\"v\":2", "\"v\":5");
+    let later = REFUSED.replace("\"v\":2", "\"v\":6");
     let error = Record::decode(later.as_bytes()).expect_err("is refused").to_string();
-    assert!(error.contains("format 5") && error.contains("up to 4"), "{error}");
+    assert!(error.contains("format 6") && error.contains("up to 5"), "{error}");
 }
 
 #[test]

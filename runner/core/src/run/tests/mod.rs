@@ -2,12 +2,13 @@
 //!
 //! A line of a script is an event: `begin`, `+5s` (time passes, then a tick), `ok STEP`, `value STEP TEXT`, `fail STEP CLASS [CODE]`, `spent STEP TIME` (its traffic budget
 //! is spent for so long), `parked STEP`,
-//! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `repin FROM TO`, `crash` (all that is
-//! not a fact is lost; then recovered), `status`. The indented lines below it are what must come of it.
+//! `cancelled STEP`, `unreachable STEP`, `reachable STEP`, `back`, `pause`, `resume`, `cancel`, `retry`, `park`, `repin FROM TO`, `crash [BYTES]`
+//! (all that is not a fact is lost; then recovered, so many bytes done), `status`. The indented lines below it are what must come of it.
 
 mod admission;
 mod blocks;
 mod crash;
+mod crashes;
 mod devices;
 mod doubt;
 mod ending;
@@ -198,11 +199,16 @@ impl Player {
         Ok(decision)
     }
 
-    /// All but the facts is lost; another process takes over.
+    /// All but the facts is lost; another process takes over, and finds nothing done.
     pub(super) fn crash(&mut self) -> Decision {
+        self.crash_at(0)
+    }
+
+    /// The same where the checkpoint tells of so many bytes.
+    pub(super) fn crash_at(&mut self, done: u64) -> Decision {
         self.run = Run::recover(self.run.workflow().clone(), &self.journal).expect("the journal is whole");
         self.under_way = None;
-        self.decide(RunEvent::Recovered).expect("recovering is never refused")
+        self.decide(RunEvent::Recovered { done, wanted: false }).expect("recovering is never refused")
     }
 
     pub(super) fn ended(&self, step: &str, end: EffectEnd) -> RunEvent {
@@ -217,6 +223,10 @@ impl Player {
         let event = match words.as_slice() {
             ["status"] => return render::status(&self.run.view(self.now)),
             ["crash"] => return render::decision(&self.crash(), self.now),
+            ["crash", done] => {
+                let done = done.parse().expect("a number of bytes");
+                return render::decision(&self.crash_at(done), self.now);
+            }
             ["begin"] => RunEvent::Begin,
             ["back"] => RunEvent::DeviceBack,
             ["pause"] => RunEvent::Pause,

@@ -60,7 +60,7 @@ fn happen(player: &mut Player, dice: u32) {
         (2, _) if dice.is_multiple_of(5) => RunEvent::Cancel { reason: None },
         (3, _) => RunEvent::DeviceBack,
         (4, _) => {
-            player.crash();
+            player.crash_at(u64::from(dice / 16 % 3));
             return;
         }
         (5, Some(id)) => RunEvent::DeviceReachable { id, reachable: dice.is_multiple_of(2) },
@@ -140,6 +140,30 @@ fn no_step_is_begun_after_it_was_done(journal: &[Record]) {
     }
 }
 
+/// Counted from the facts alone: an attempt under which the process died three times, and which got no further, is begun by nobody.
+fn no_poison_is_taken_again(journal: &[Record]) {
+    let (mut at_work, mut deaths, mut furthest) = (false, 0, 0);
+    for record in journal {
+        match &record.fact {
+            Fact::AttemptStarted { work, .. } => {
+                (at_work, deaths, furthest) = (matches!(work, Work::Effect { .. }), 0, 0);
+            }
+            Fact::AttemptResumed { .. } => {
+                assert!(deaths < 3, "an attempt is begun again after {deaths} deaths at {furthest}");
+                at_work = true;
+            }
+            Fact::Recovered { died, .. } if std::mem::take(&mut at_work) => {
+                let moved = died.is_none_or(|done| done > furthest);
+                deaths = if moved { u32::from(died.is_some()) } else { deaths + 1 };
+                furthest = furthest.max(died.unwrap_or(0));
+            }
+            Fact::AttemptParked { .. } | Fact::AttemptEnded { .. } => at_work = false,
+            Fact::Resumed { .. } | Fact::Repinned { .. } => deaths = 0,
+            _ => {}
+        }
+    }
+}
+
 fn each_pin_follows_the_one_before(player: &Player) {
     let mut now = pin("old");
     for record in &player.journal {
@@ -172,6 +196,7 @@ proptest! {
         settle(&mut player);
         no_step_is_begun_after_it_was_done(&player.journal);
         each_pin_follows_the_one_before(&player);
+        no_poison_is_taken_again(&player.journal);
         prop_assert!(player.run.view(player.now).unfinished.is_none());
     }
 }

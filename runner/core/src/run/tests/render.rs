@@ -66,8 +66,10 @@ fn fact(fact: &Fact, now: WallTime) -> String {
         Fact::LimitReached => "limit reached".to_owned(),
         Fact::Doubted => "doubted".to_owned(),
         Fact::Repinned { from, to } => format!("repinned {} to {}", from.digest, to.digest),
-        Fact::Recovered { behind: 0 } => "recovered".to_owned(),
-        Fact::Recovered { behind } => format!("recovered behind {behind}"),
+        Fact::Recovered { behind, died } => {
+            let late = if *behind > 0 { format!(" behind {behind}") } else { String::new() };
+            format!("recovered{late}{}", died.map(|done| format!(" died at {done}")).unwrap_or_default())
+        }
         Fact::Retried { reopened, .. } => format!("retried{}", reopening(reopened)),
         Fact::MainEnded { status, error, .. } => {
             let error = error.as_ref().map(|error| format!(" {}{}", error.failure.code, named(error.step.as_ref())));

@@ -170,7 +170,7 @@ fn every_prefix_with_a_repin_in_it_goes_on() {
         let run = Run::recover(whole.run.workflow().clone(), &journal).expect("a prefix is legal");
         let now = journal[cut - 1].at.after(Duration::from_secs(3));
         let mut player = Player { run, journal, now, under_way: None, random: 0 };
-        player.decide(RunEvent::Recovered).expect("recovers");
+        player.decide(RunEvent::Recovered { done: 0, wanted: false }).expect("recovers");
         player.decide(RunEvent::Begin).expect("begins where it had not");
         assert_eq!(player.run.state().codec, moved.or_else(|| Some(pin("old"))), "cut after {cut}");
         while let Some(id) = player.under_way.clone() {

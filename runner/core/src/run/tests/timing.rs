@@ -181,7 +181,7 @@ fn an_attempt_that_was_to_stop_and_was_lost_does_not_begin_again() {
           stop a (timeout of a)
           cancel a
         crash
-          recovered
+          recovered died at 0
           ended a PH4004
           failed a PH4004
           main failed PH4004 a
