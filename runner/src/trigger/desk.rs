@@ -4,7 +4,8 @@ use super::books::Name;
 use super::judge::Definition;
 use super::shared::{Came, Order, Shared, now, passes, wait};
 use packhorse_core::failure::{Class, Failure};
-use packhorse_core::trigger::Rate;
+use packhorse_core::rate::Rate;
+use packhorse_core::trigger::pace;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +33,8 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>) -> Self {
-        let rate = Rate::new(definition.borrow().trigger.max_rate, now());
-        let (letters, not_before) = (Rate::new(LETTERS, now()), Instant::now());
+        let rate = Rate::new(pace(definition.borrow().trigger.max_rate), now());
+        let (letters, not_before) = (Rate::new(pace(LETTERS), now()), Instant::now());
         Self { shared, name, definition, queue: VecDeque::new(), rate, letters, not_before, tries: 0 }
     }
 
@@ -59,7 +60,7 @@ impl Desk {
 
     /// Keeps what no run can be made of; in a storm it is only counted.
     pub(super) async fn refuse(&mut self, came: &Came, failure: &Failure) {
-        if self.letters.take(LETTERS, now()).is_ok() {
+        if self.letters.take(pace(LETTERS), now()).is_ok() {
             return self.shared.bury(&self.name, &self.definition(), came, failure).await;
         }
         self.shared.books.note(&self.name, |page| page.counts.dropped += 1);
@@ -79,7 +80,7 @@ impl Desk {
         let most = self.definition.borrow().trigger.max_rate;
         // A start that is tried again has its token.
         if self.tries == 0
-            && let Err(ms) = self.rate.take(most, now())
+            && let Err(ms) = self.rate.take(pace(most), now())
         {
             self.not_before = Instant::now() + wait(ms);
             return;
