@@ -12,7 +12,9 @@ use crate::plugin::Host;
 use crate::presence::{self, Presence};
 use crate::serve::control::Start;
 use crate::serve::http::metrics::Metrics;
-use crate::serve::http::{Access, Answer, Api, DeviceView, Grant, Http, Once, Readiness, Runner, Scope, Started};
+use crate::serve::http::{
+    Access, Answer, Api, DeviceView, Grant, Http, Limits, Once, Readiness, Runner, Scope, Started,
+};
 use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
 use crate::trigger::Triggers;
@@ -48,6 +50,7 @@ impl Daemon {
     /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are.
     pub async fn start(settings: Settings, host: Host) -> Result<(Self, usize), Stop> {
         let access = Arc::new(access(&settings.serve)?);
+        let limits = Arc::new(Limits::new(settings.serve.rate_limit));
         // Before anything is begun: a port that is taken must not cost a park of every run.
         let listener = listen(settings.serve.listen).await?;
         let metrics = Arc::new(Metrics::default());
@@ -74,7 +77,8 @@ impl Daemon {
                 drop(triggers.set(begun.clone()));
                 let (ground, triggers) = ((*app).clone(), begun.clone());
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
-                let http = Http::start(listener, Api { runner, access, metrics, audit: Arc::clone(&app.audit) });
+                let audit = Arc::clone(&app.audit);
+                let http = Http::start(listener, Api { runner, access, limits, metrics, audit });
                 Ok((Self { app, catalogs, http, triggers: begun, presence, ended }, taken))
             }
             Err(stop) => {

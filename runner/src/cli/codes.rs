@@ -404,6 +404,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "a local file or path was named over HTTP",
         "store the file first and name it by fastdfs:, md5: or sha256:",
     ),
+    (
+        "PH8412",
+        "more requests come to the API with one token, or from one address, than its rate limit allows",
+        "ask less often; `serve: { rate_limit: … }` in packhorse.yaml of the daemon says how often, or `off`",
+    ),
     ("PH8411", "the API may not listen for other machines without tokens", "`packhorse token NAME` makes one"),
     (
         "PH8501",

@@ -7,6 +7,7 @@
 //! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
+//! * `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `repin`: a wedged run and the mended build of its codec
 //! * `waiting`: many runs that wait, and a kill
@@ -21,6 +22,7 @@ mod edits;
 mod http;
 mod kinds;
 mod presence;
+mod rates;
 mod reloads;
 mod repin;
 mod swaps;

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::devices::DeviceView;
+use super::limit::Limits;
 use super::metrics::Metrics;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
@@ -85,6 +86,8 @@ pub struct Api {
     pub runner: Arc<dyn Runner>,
     /// Who may do what.
     pub access: Arc<Access>,
+    /// How much of it.
+    pub limits: Arc<Limits>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where it is written down who changed what.
