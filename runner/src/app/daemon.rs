@@ -21,6 +21,7 @@ use crate::trigger::Triggers;
 use packhorse_core::admission::Hold;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -202,6 +203,21 @@ impl Runner for Behind {
             let moved = repin(&ground.engine, &library, asked).await?;
             moved.items.into_iter().find_map(|item| item.error).map_or(Ok(()), Err)
         })
+    }
+
+    fn repin_all(&self, runs: Vec<String>, from: String, to: String) -> Answer<Result<Value, Failure>> {
+        let (ground, generation) = (self.ground.clone(), self.catalogs.current());
+        Box::pin(async move {
+            let library = Library::Generation(&generation, &ground.world.host);
+            let asked = Repin { runs: &runs, from: &from, to: &to, all: true };
+            let moved = repin(&ground.engine, &library, asked).await?;
+            serde_json::to_value(moved).map_err(|error| super::unwritten(&error))
+        })
+    }
+
+    fn explain(&self, subject: String) -> Answer<Result<Value, Failure>> {
+        let ground = self.ground.clone();
+        Box::pin(async move { super::answers::explained(&ground, &subject).await })
     }
 
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>> {

@@ -229,7 +229,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 28] = [
+const NEEDS: [(&str, &str); 30] = [
     ("get /v1/holds", "runs:read"),
     ("post /v1/holds", "runs:control"),
     ("delete /v1/holds/{id}", "runs:control"),
@@ -243,6 +243,8 @@ const NEEDS: [(&str, &str); 28] = [
     ("post /v1/runs/{run}/resume", "runs:control"),
     ("post /v1/runs/{run}/retry", "runs:control"),
     ("post /v1/runs/{run}/repin", "runs:control"),
+    ("post /v1/repin", "runs:control"),
+    ("get /v1/explain/{subject}", "runs:read"),
     ("get /v1/workflows", "definitions:read"),
     ("get /v1/workflows/{name}", "definitions:read"),
     ("get /v1/plugins", "definitions:read"),
@@ -293,7 +295,8 @@ fn every_route_wants_its_scope_and_no_other() {
         let path = path
             .replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV")
             .replace("{name}", "nobody")
-            .replace("{id}", "nobody");
+            .replace("{id}", "nobody")
+            .replace("{subject}", "nobody");
         let path = path.replace("{workflow}", "nobody").replace("{letter}", "7");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
         for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, devices, events, holds, limit, runs, system, triggers};
+use super::{definitions, devices, events, explain, holds, limit, repins, runs, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{Object, Type};
@@ -33,6 +33,8 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(runs::resume))
         .routes(routes!(runs::retry))
         .routes(routes!(runs::repin))
+        .routes(routes!(repins::repin))
+        .routes(routes!(explain::explain))
         .routes(routes!(holds::holds, holds::hold))
         .routes(routes!(holds::release))
         .routes(routes!(definitions::workflows))

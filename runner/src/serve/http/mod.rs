@@ -1,7 +1,7 @@
 //! The control API over HTTP: `/v1`, JSON, problems as RFC 9457 says, events as they are journaled.
 //!
 //! * `api`: what handlers ask of the process. `problem`: errors. `access`: who may do what. `limit`: how often.
-//! * `runs`, `definitions`, `devices`, `triggers`, `system`: the routes. `events`: a run's journal as server-sent events. `metrics`: numbers for Prometheus.
+//! * `runs`, `repins`, `explain`, `definitions`, `devices`, `triggers`, `system`: the routes. `events`: a run's journal as server-sent events. `metrics`: numbers for Prometheus.
 //! * `document`: the OpenAPI document, made of the same handlers that answer.
 //! * `server`: connections and their limits.
 
@@ -11,10 +11,12 @@ mod definitions;
 mod devices;
 mod document;
 mod events;
+mod explain;
 mod holds;
 mod limit;
 pub mod metrics;
 mod problem;
+mod repins;
 mod runs;
 mod server;
 mod system;

@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,10 @@ fn app(api: Api) -> Router {
         .with_state(api)
 }
 
+/// What the audit tells of a call beyond its path; a handler leaves it in its response.
+#[derive(Debug, Clone)]
+pub(super) struct About(pub(super) Map<String, Value>);
+
 /// What has changed something is written down, with who asked.
 async fn audited(State(api): State<Api>, request: Request, next: Next) -> Response {
     if request.method().is_safe() {
@@ -84,7 +88,11 @@ async fn audited(State(api): State<Api>, request: Request, next: Next) -> Respon
     let response = next.run(request).await;
     if response.status().is_success() {
         let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-        api.audit.note(&by, &call, &json!({ "status": response.status().as_u16(), "location": place }));
+        let mut about = json!({ "status": response.status().as_u16(), "location": place });
+        if let (Some(about), Some(About(more))) = (about.as_object_mut(), response.extensions().get::<About>()) {
+            about.extend(more.clone());
+        }
+        api.audit.note(&by, &call, &about);
     }
     response
 }
