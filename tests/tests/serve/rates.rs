@@ -2,6 +2,7 @@
 
 use crate::client::{Answer, get, send};
 use crate::daemon::{Daemon, token};
+use crate::elsewhere::Elsewhere;
 use packhorse_tests::World;
 use serde_json::json;
 use std::cell::RefCell;
@@ -52,5 +53,8 @@ fn who_asks_too_often_is_told_to_wait_and_nobody_else() {
     // Guesses are counted too, all of one address together.
     let guess = |number: usize| ask(&format!("ph_{number}")).status;
     assert!((0..MANY).map(guess).any(|status| status == 429), "guesses are counted");
+    // The command line waits as long as it is told to.
+    let elsewhere = Elsewhere::new(&at, &tokens[0]);
+    (0..4).for_each(|_| drop(elsewhere.ask(&["ps"]).exits(0)));
     daemon.stop();
 }
