@@ -10,6 +10,7 @@
 //! * `http`: a server of one file, for devices that fetch it by its URL
 //! * `proxy`: a TCP proxy with faults, before any service
 //! * `redis`: a real Redis that is killed, frozen and put back
+//! * `tls`: TLS before a service that speaks none
 //! * `station`: one runner with everything around it, to be struck
 //! * `keys`: a Redis server, and a client that knows nothing of ours
 //! * `wire`: which bytes of a file went over the wire, as a listener sees it
@@ -25,6 +26,7 @@ pub mod mosquitto;
 pub mod proxy;
 pub mod redis;
 pub mod station;
+pub mod tls;
 pub mod wire;
 pub mod world;
 

@@ -78,7 +78,20 @@ impl World {
                 command.env_remove(name);
             }
         }
-        for name in ["MQTT", "FASTDFS", "REDIS", "STORE", "DATA", "PLUGINS", "WORKFLOWS", "LOG"] {
+        for name in [
+            "MQTT",
+            "FASTDFS",
+            "REDIS",
+            "STORE",
+            "DATA",
+            "PLUGINS",
+            "WORKFLOWS",
+            "LOG",
+            "SERVER",
+            "TOKEN",
+            "TOKEN_FILE",
+            "SERVE__RATE_LIMIT",
+        ] {
             command.env_remove(format!("PACKHORSE_{name}"));
         }
         command

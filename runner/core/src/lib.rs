@@ -13,6 +13,7 @@ pub mod grant;
 pub mod hex;
 pub mod presence;
 pub mod profile;
+pub mod rate;
 pub mod registry;
 pub mod run;
 pub mod step;

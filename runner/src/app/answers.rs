@@ -176,7 +176,7 @@ async fn explain(engine: &EngineHandle, subject: &str) -> Result<Value, Failure>
 }
 
 /// The same, with what is known of the presence of devices that are waited for, and of the one that was asked about.
-async fn explained(ground: &Ground, subject: &str) -> Result<Value, Failure> {
+pub(super) async fn explained(ground: &Ground, subject: &str) -> Result<Value, Failure> {
     let mut told = explain(&ground.engine, subject).await?;
     let items = told["items"].as_array().into_iter().flatten();
     let waited = items.filter_map(|run| run.pointer("/unfinished/device")?.as_str());

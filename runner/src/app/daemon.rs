@@ -12,13 +12,16 @@ use crate::plugin::Host;
 use crate::presence::{self, Presence};
 use crate::serve::control::Start;
 use crate::serve::http::metrics::Metrics;
-use crate::serve::http::{Access, Answer, Api, DeviceView, Grant, Http, Once, Readiness, Runner, Scope, Started};
+use crate::serve::http::{
+    Access, Answer, Api, DeviceView, Grant, Http, Limits, Once, Readiness, Runner, Scope, Started,
+};
 use crate::settings::{ServeSettings, Settings};
 use crate::store::wall;
 use crate::trigger::Triggers;
 use packhorse_core::admission::Hold;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,6 +51,7 @@ impl Daemon {
     /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are.
     pub async fn start(settings: Settings, host: Host) -> Result<(Self, usize), Stop> {
         let access = Arc::new(access(&settings.serve)?);
+        let limits = Arc::new(Limits::new(settings.serve.rate_limit));
         // Before anything is begun: a port that is taken must not cost a park of every run.
         let listener = listen(settings.serve.listen).await?;
         let metrics = Arc::new(Metrics::default());
@@ -74,7 +78,8 @@ impl Daemon {
                 drop(triggers.set(begun.clone()));
                 let (ground, triggers) = ((*app).clone(), begun.clone());
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
-                let http = Http::start(listener, Api { runner, access, metrics, audit: Arc::clone(&app.audit) });
+                let audit = Arc::clone(&app.audit);
+                let http = Http::start(listener, Api { runner, access, limits, metrics, audit });
                 Ok((Self { app, catalogs, http, triggers: begun, presence, ended }, taken))
             }
             Err(stop) => {
@@ -198,6 +203,21 @@ impl Runner for Behind {
             let moved = repin(&ground.engine, &library, asked).await?;
             moved.items.into_iter().find_map(|item| item.error).map_or(Ok(()), Err)
         })
+    }
+
+    fn repin_all(&self, runs: Vec<String>, from: String, to: String) -> Answer<Result<Value, Failure>> {
+        let (ground, generation) = (self.ground.clone(), self.catalogs.current());
+        Box::pin(async move {
+            let library = Library::Generation(&generation, &ground.world.host);
+            let asked = Repin { runs: &runs, from: &from, to: &to, all: true };
+            let moved = repin(&ground.engine, &library, asked).await?;
+            serde_json::to_value(moved).map_err(|error| super::unwritten(&error))
+        })
+    }
+
+    fn explain(&self, subject: String) -> Answer<Result<Value, Failure>> {
+        let ground = self.ground.clone();
+        Box::pin(async move { super::answers::explained(&ground, &subject).await })
     }
 
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>> {

@@ -15,6 +15,8 @@ pub enum Exit {
     Usage = 2,
     /// Cancelled.
     Cancelled = 3,
+    /// No token, or one that does not allow it.
+    Refused = 4,
     /// Timed out.
     TimedOut = 5,
     /// Paused for a person.

@@ -1,11 +1,12 @@
 //! `ps show cancel pause retry`, and how anything is asked: of the process that owns the data folder, or read from its store when there is none.
 
-use super::args::{CancelArgs, PsArgs, RunRef};
+use super::args::{CancelArgs, PsArgs, RunRef, ServerArgs};
 use super::print::{self, Show};
+use super::remote;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
 use crate::engine::{EngineHandle, LiveView, Parts, Performer};
-use crate::serve::control::{self, Question};
+use crate::serve::control::Question;
 use crate::settings::Settings;
 use crate::store::DataFolder;
 use packhorse_core::failure::{Class, Failure, chain};
@@ -13,38 +14,38 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(super) async fn ps(args: PsArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn ps(args: PsArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     let question = Question::List { all: args.all, limit: args.limit };
-    let value = ask(&settings(args.data)?, question).await?;
+    let value = ask(&settings(args.data, at)?, question).await?;
     let runs = runs(&value)?;
     show.result(&value, || table(&runs, args.all));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn show(args: RunRef, show: Show) -> Result<Exit, Stop> {
-    let value = ask(&settings(args.data)?, Question::Show { run: args.run }).await?;
+pub(super) async fn show(args: RunRef, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = ask(&settings(args.data, at)?, Question::Show { run: args.run }).await?;
     let view = run(value.clone())?;
     show.result(&value, || print::shown(&view));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn cancel(args: CancelArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn cancel(args: CancelArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     let question = Question::Cancel { run: args.run.run, reason: args.reason.unwrap_or_default() };
-    let value = ask(&settings(args.run.data)?, question).await?;
+    let value = ask(&settings(args.run.data, at)?, question).await?;
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn pause(args: RunRef, show: Show) -> Result<Exit, Stop> {
-    let value = ask(&settings(args.data)?, Question::Pause { run: args.run }).await?;
+pub(super) async fn pause(args: RunRef, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = ask(&settings(args.data, at)?, Question::Pause { run: args.run }).await?;
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn retry(args: RunRef, show: Show) -> Result<Exit, Stop> {
-    let value = ask_daemon(&settings(args.data)?, Question::Retry { run: args.run }).await?;
+pub(super) async fn retry(args: RunRef, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = ask_daemon(&settings(args.data, at)?, Question::Retry { run: args.run }).await?;
     let view = run(value.clone())?;
     show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
     Ok(Exit::Succeeded)
@@ -52,7 +53,7 @@ pub(super) async fn retry(args: RunRef, show: Show) -> Result<Exit, Stop> {
 
 /// Asks the process that works on the folder, where only that one can do it.
 pub(super) async fn ask_daemon(settings: &Settings, question: Question) -> Result<Value, Stop> {
-    match control::ask(&settings.data, &question).await {
+    match remote::ask(settings, &question).await {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let message = format!("nobody works on the data folder {}", settings.data.display());
@@ -88,7 +89,7 @@ fn table(runs: &[LiveView], all: bool) -> String {
 
 /// Asks the owner of the folder, or reads the folder's store where nobody owns it.
 pub(super) async fn ask(settings: &Settings, question: Question) -> Result<Value, Stop> {
-    match control::ask(&settings.data, &question).await {
+    match remote::ask(settings, &question).await {
         Ok(Some(value)) => Ok(value),
         Ok(None) => unowned(settings, question).await,
         Err(failure) => Err(stop(failure)),
@@ -131,19 +132,21 @@ pub(super) async fn with_engine(
 }
 
 pub(super) fn stop(failure: Failure) -> Stop {
-    let exit = match failure.class {
-        Class::Permanent => Exit::Usage,
-        Class::Bug => Exit::Bug,
-        Class::Transient | Class::DeviceOffline | Class::Operator => Exit::Unavailable,
+    let exit = match (failure.code.as_str(), failure.class) {
+        ("PH8404" | "PH8405", _) => Exit::Refused,
+        (_, Class::Permanent) => Exit::Usage,
+        (_, Class::Bug) => Exit::Bug,
+        (_, Class::Transient | Class::DeviceOffline | Class::Operator) => Exit::Unavailable,
     };
     Stop { exit, failure, rendered: None }
 }
 
 /// Which journal it is, variables and the settings file say.
-pub(super) fn settings(data: Option<PathBuf>) -> Result<Settings, Stop> {
+pub(super) fn settings(data: Option<PathBuf>, at: &ServerArgs) -> Result<Settings, Stop> {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let (redis, store) = (variable("PACKHORSE_REDIS"), variable("PACKHORSE_STORE"));
-    super::load(crate::settings::Given { data, redis, store, ..crate::settings::Given::default() })
+    let (server, token_file) = (at.server(), at.token_file.clone());
+    super::load(crate::settings::Given { data, redis, store, server, token_file, ..crate::settings::Given::default() })
 }
 
 pub(super) fn run(value: Value) -> Result<LiveView, Stop> {

@@ -124,6 +124,7 @@ const EXIT_CODES: &str = "  0  succeeded
   1  the run failed
   2  usage, invalid workflow or unreadable input before a run exists
   3  cancelled
+  4  a daemon on another machine wants a token, or one that allows it
   5  timed out
   6  paused for a person
  69  a service or port is not to be had

@@ -407,6 +407,31 @@ const CODES: &[(&str, &str, &str)] = &[
         "a local file or path was named over HTTP",
         "store the file first and name it by fastdfs:, md5: or sha256:",
     ),
+    (
+        "PH8412",
+        "more requests come to the API with one token, or from one address, than its rate limit allows",
+        "ask less often; `serve: { rate_limit: … }` in packhorse.yaml of the daemon says how often, or `off`",
+    ),
+    (
+        "PH8420",
+        "the daemon that --server names cannot be reached, or its answer did not come",
+        "look whether it runs and listens for other machines, and at URL, certificates and proxies between",
+    ),
+    (
+        "PH8421",
+        "--server, or the token that goes with it, cannot be used",
+        "a URL is `https://HOST[:PORT]`; a token is given by --token-file, PACKHORSE_TOKEN_FILE or PACKHORSE_TOKEN",
+    ),
+    (
+        "PH8422",
+        "what answers where --server points is no daemon that this program understands",
+        "look at host, port and http:// or https://; use the same version of packhorse on both sides",
+    ),
+    (
+        "PH8423",
+        "a command is done on the daemon's own machine alone: the API has nothing for it",
+        "do it there; `--server local` means this machine whatever PACKHORSE_SERVER and packhorse.yaml say",
+    ),
     ("PH8411", "the API may not listen for other machines without tokens", "`packhorse token NAME` makes one"),
     (
         "PH8501",

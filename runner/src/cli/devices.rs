@@ -1,16 +1,19 @@
 //! `devices`: what is registered, and what one device id comes to; of the daemon, or of the folder where there is none.
 
-use super::args::{DevicesArgs, DevicesCommand};
+use super::args::{DevicesArgs, DevicesCommand, ServerArgs};
 use super::print::Show;
+use super::remote;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
-use crate::serve::control::{self, Question};
+use crate::serve::control::Question;
 use crate::serve::http::{DeviceList, DeviceView};
 use crate::settings::{Given, Settings};
 use serde_json::Value;
 
-pub(super) async fn devices(args: DevicesArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::load(Given { data: args.data, devices: args.devices, ..Given::default() })?;
+pub(super) async fn devices(args: DevicesArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let (server, token_file) = (at.server(), at.token_file.clone());
+    let given = Given { data: args.data, devices: args.devices, server, token_file, ..Given::default() };
+    let settings = super::load(given)?;
     match args.what {
         None | Some(DevicesCommand::List) => {
             let value = told(&settings, None).await?;
@@ -26,11 +29,11 @@ pub(super) async fn devices(args: DevicesArgs, show: Show) -> Result<Exit, Stop>
 
 /// Asks the daemon; without one the folder is read, and what devices said of themselves stays in the store.
 async fn told(settings: &Settings, id: Option<String>) -> Result<Value, Stop> {
-    match control::ask(&settings.data, &Question::Devices { id: id.clone() }).await {
+    match remote::ask(settings, &Question::Devices { id: id.clone() }).await {
         Ok(Some(value)) => return Ok(value),
         // A process that works on one run knows no more than the folder says.
         Ok(None) => {}
-        Err(failure) if failure.code == "PH8006" => {}
+        Err(failure) if failure.code == "PH8006" && settings.server.is_none() => {}
         Err(failure) => return Err(super::ask::stop(failure)),
     }
     let folder = settings.devices.clone();

@@ -1,13 +1,13 @@
 //! `doctor`: what is found, as lines or as data.
 
-use super::args::ServiceArgs;
+use super::args::{ServerArgs, ServiceArgs};
 use super::print::Show;
 use crate::app::doctor::{self, Finding, Grade};
 use crate::app::exit::{Exit, Stop};
 use serde_json::json;
 
-pub(super) async fn doctor(args: ServiceArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args)?;
+pub(super) async fn doctor(args: ServiceArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = super::settings_here(&args, at, "doctor")?;
     let findings = doctor::doctor(&settings).await;
     show.result(&json!({ "items": findings }), || findings.iter().map(told).collect::<Vec<_>>().join("\n"));
     Ok(doctor::exit(&findings))

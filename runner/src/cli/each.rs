@@ -1,6 +1,6 @@
 //! `run --each FILE`: one run for each line of a file, many at once, in this one process.
 
-use super::args::RunArgs;
+use super::args::{RunArgs, ServerArgs};
 use super::print::{self, Show};
 use super::run::once;
 use super::signals::Signals;
@@ -31,8 +31,8 @@ struct Ended {
     live: LiveView,
 }
 
-pub(super) async fn each(args: RunArgs, list: &Path, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args.services)?;
+pub(super) async fn each(args: RunArgs, list: &Path, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = super::settings_here(&args.services, at, "run --each")?;
     let devices = read(list)?;
     let launch = Launch {
         workflow: args.workflow,

@@ -66,7 +66,7 @@ async fn at_rest(app: &App, run: &RunId) -> Result<Ended, Stop> {
 }
 
 /// What was shown last.
-struct Shown {
+pub(super) struct Shown {
     show: Show,
     bar: Option<ProgressBar>,
     steps: Vec<(String, StepStatus)>,
@@ -77,12 +77,12 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(show: Show) -> Self {
+    pub(super) fn new(show: Show) -> Self {
         let bar = bar::drawn(show);
         Self { show, bar, steps: Vec::new(), tenth: 0, line: Instant::now(), waiting: String::new(), resumes: 0 }
     }
 
-    fn show(&mut self, live: &LiveView) {
+    pub(super) fn show(&mut self, live: &LiveView) {
         if self.show.quiet {
             return;
         }
@@ -154,7 +154,7 @@ impl Shown {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

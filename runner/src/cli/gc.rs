@@ -1,6 +1,6 @@
 //! `gc`: forgets runs that are older than they are kept, and what only they needed.
 
-use super::args::GcArgs;
+use super::args::{GcArgs, ServerArgs};
 use super::print::Show;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
@@ -8,8 +8,8 @@ use crate::store::DataFolder;
 use packhorse_core::failure::chain;
 use serde_json::json;
 
-pub(super) async fn gc(args: GcArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args.services)?;
+pub(super) async fn gc(args: GcArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = super::settings_here(&args.services, at, "gc")?;
     if !app::has_runs(&settings) {
         let message = format!("there are no runs in {}", settings.data.display());
         return Err(Stop::usage("PH8003", message).hint("choose the data folder with --data"));

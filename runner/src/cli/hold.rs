@@ -1,11 +1,12 @@
 //! `hold release holds`: asked of the process that owns the data folder, or written into its store where nobody does.
 
-use super::args::{DataArgs, HoldArgs, ReleaseArgs};
+use super::args::{DataArgs, HoldArgs, ReleaseArgs, ServerArgs};
 use super::ask::{settings, stop};
 use super::print::Show;
+use super::remote;
 use crate::app::exit::{Exit, Stop};
 use crate::app::{self, Kept};
-use crate::serve::control::{self, Question};
+use crate::serve::control::Question;
 use crate::settings::Settings;
 use crate::store::DataFolder;
 use packhorse_core::admission::Hold;
@@ -13,17 +14,17 @@ use packhorse_core::failure::{Failure, chain};
 use packhorse_core::run::WallTime;
 use serde_json::Value;
 
-pub(super) async fn hold(args: HoldArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn hold(args: HoldArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     let question = Question::Hold { selector: args.selector, reason: args.reason, by: who() };
-    let value = ask(&settings(args.data)?, question).await?;
+    let value = ask(&settings(args.data, at)?, question).await?;
     let holds = holds_of(&value)?;
     show.result(&value, || lines(&holds));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn release(args: ReleaseArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn release(args: ReleaseArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     let which = args.selector.filter(|_| !args.all);
-    let value = ask(&settings(args.data)?, Question::Release { which, by: who() }).await?;
+    let value = ask(&settings(args.data, at)?, Question::Release { which, by: who() }).await?;
     let holds = holds_of(&value)?;
     show.result(&value, || match holds.len() {
         0 => "no holds stood".to_owned(),
@@ -32,8 +33,8 @@ pub(super) async fn release(args: ReleaseArgs, show: Show) -> Result<Exit, Stop>
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn holds(args: DataArgs, show: Show) -> Result<Exit, Stop> {
-    let value = ask(&settings(args.data)?, Question::Holds).await?;
+pub(super) async fn holds(args: DataArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = ask(&settings(args.data, at)?, Question::Holds).await?;
     let holds = holds_of(&value)?;
     show.result(&value, || if holds.is_empty() { "no holds".to_owned() } else { lines(&holds) });
     Ok(Exit::Succeeded)
@@ -46,7 +47,7 @@ fn who() -> String {
 }
 
 async fn ask(settings: &Settings, question: Question) -> Result<Value, Stop> {
-    match control::ask(&settings.data, &question).await {
+    match remote::ask(settings, &question).await {
         Ok(Some(value)) => Ok(value),
         Ok(None) => unowned(settings, question).await,
         Err(failure) => Err(stop(failure)),

@@ -1,6 +1,6 @@
 //! `logs`: the journal of a run, one line a record, and on to its end with `--follow`.
 
-use super::args::{LogsArgs, Output};
+use super::args::{LogsArgs, Output, ServerArgs};
 use super::ask::{ask, settings};
 use super::print::{self, Show};
 use super::signals::Signals;
@@ -15,9 +15,12 @@ const ASK: Duration = Duration::from_millis(500);
 /// Longest text of a record on one line.
 const WIDE: usize = 160;
 
-pub(super) async fn logs(args: LogsArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = settings(args.run.data)?;
+pub(super) async fn logs(args: LogsArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = settings(args.run.data, at)?;
     let mut signals = Signals::take()?;
+    if let (Some(server), true) = (&settings.server, args.follow) {
+        return super::afar::logs(server, &args.run.run, signals, show).await;
+    }
     let (mut run, mut from) = (args.run.run, 0);
     loop {
         let value = ask(&settings, Question::Records { run: run.clone(), from }).await?;
@@ -48,7 +51,7 @@ pub(super) async fn logs(args: LogsArgs, show: Show) -> Result<Exit, Stop> {
 }
 
 /// JSON lines are the records themselves with their number.
-fn line(number: u64, record: &Record, output: Output) -> String {
+pub(super) fn line(number: u64, record: &Record, output: Output) -> String {
     let mut value = serde_json::to_value(record).unwrap_or_default();
     if output == Output::Json {
         value["seq"] = number.into();

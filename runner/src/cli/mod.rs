@@ -3,13 +3,14 @@
 //! * `args`: every command and flag
 //! * `run`: `run`, `resume`; `each`: one run for each line of a file; `follow`: progress of a run; `bar`: progress of bytes; `print`: results
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API; `triggers`: what starts runs by itself, and dead letters
-//! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API
+//! * `remote`: asks a daemon on another machine what is asked of one here; `afar`: `run` and `logs -f` there
 //! * `devices`: what the registry says of devices
 //! * `ask`: `ps show cancel pause retry`; `top`: the same, live; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine, `repin` moves runs to another build), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
 
+mod afar;
 mod args;
 mod ask;
 mod bar;
@@ -32,6 +33,7 @@ mod pin;
 mod plugin;
 mod print;
 mod release;
+mod remote;
 mod repin;
 mod run;
 mod serve;
@@ -41,13 +43,13 @@ mod top;
 mod triggers;
 
 use crate::app::exit::{Exit, Stop};
-use args::{Cli, Command};
-use clap::{CommandFactory as _, Parser as _};
+use args::{Cli, Command, ServerArgs};
+use clap::CommandFactory as _;
 
 /// Carries out what the process was started with.
 pub async fn main() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, command) = match args::typed() {
+        Ok(typed) => typed,
         Err(error) => {
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Succeeded };
@@ -55,7 +57,11 @@ pub async fn main() -> Exit {
     };
     start_log(cli.verbose);
     let output = cli.output;
-    match dispatch(cli).await {
+    let done = match remote::fits(&cli.at, &command) {
+        Ok(()) => dispatch(cli).await,
+        Err(stop) => Err(stop),
+    };
+    match done {
         Ok(exit) => exit,
         Err(stop) => {
             print::stop(&stop, output);
@@ -65,36 +71,36 @@ pub async fn main() -> Exit {
 }
 
 async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
-    let show = print::Show { output: cli.output, quiet: cli.quiet };
+    let (show, at) = (print::Show { output: cli.output, quiet: cli.quiet }, &cli.at);
     match cli.command {
-        Command::Run(args) => run::run(args, show).await,
-        Command::Resume(args) => run::resume(args, show).await,
-        Command::Ps(args) => ask::ps(args, show).await,
-        Command::Top(args) => top::top(args, show).await,
-        Command::Show(args) => ask::show(args, show).await,
-        Command::Explain(args) => explain::explain(args, show).await,
-        Command::Cancel(args) => ask::cancel(args, show).await,
-        Command::Pause(args) => ask::pause(args, show).await,
-        Command::Retry(args) => ask::retry(args, show).await,
-        Command::Hold(args) => hold::hold(args, show).await,
-        Command::Release(args) => hold::release(args, show).await,
-        Command::Holds(args) => hold::holds(args, show).await,
-        Command::Logs(args) => logs::logs(args, show).await,
-        Command::Serve(args) => serve::serve(args, show).await,
-        Command::Reload(args) => serve::reload(args, show).await,
-        Command::Triggers(args) => triggers::triggers(args, show).await,
-        Command::DeadLetters(args) => triggers::letters(args, show).await,
+        Command::Run(args) => run::run(args, at, show).await,
+        Command::Resume(args) => run::resume(args, at, show).await,
+        Command::Ps(args) => ask::ps(args, at, show).await,
+        Command::Top(args) => top::top(args, at, show).await,
+        Command::Show(args) => ask::show(args, at, show).await,
+        Command::Explain(args) => explain::explain(args, at, show).await,
+        Command::Cancel(args) => ask::cancel(args, at, show).await,
+        Command::Pause(args) => ask::pause(args, at, show).await,
+        Command::Retry(args) => ask::retry(args, at, show).await,
+        Command::Hold(args) => hold::hold(args, at, show).await,
+        Command::Release(args) => hold::release(args, at, show).await,
+        Command::Holds(args) => hold::holds(args, at, show).await,
+        Command::Logs(args) => logs::logs(args, at, show).await,
+        Command::Serve(args) => serve::serve(args, at, show).await,
+        Command::Reload(args) => serve::reload(args, at, show).await,
+        Command::Triggers(args) => triggers::triggers(args, at, show).await,
+        Command::DeadLetters(args) => triggers::letters(args, at, show).await,
         Command::Token(args) => token::token(args, show),
         Command::Openapi => token::openapi(),
-        Command::Doctor(args) => doctor::doctor(args, show).await,
+        Command::Doctor(args) => doctor::doctor(args, at, show).await,
         Command::Validate(args) => check::validate(args, show).await,
         Command::Schema => check::schema(),
-        Command::Gc(args) => gc::gc(args, show).await,
+        Command::Gc(args) => gc::gc(args, at, show).await,
         Command::Help(args) => check::help(args),
-        Command::Plugin(args) => plugin::plugin(args, show).await,
+        Command::Plugin(args) => plugin::plugin(args, at, show).await,
         Command::Device(args) => device::device(args, show).await,
         Command::Fastdfs(args) => fastdfs::fastdfs(args.command, show).await,
-        Command::Devices(args) => devices::devices(args, show).await,
+        Command::Devices(args) => devices::devices(args, at, show).await,
         Command::Broker(args) => broker::broker(&args.listen, show).await,
         Command::Demo(args) => demo::demo(args, show).await,
         Command::Completions(args) => {
@@ -123,12 +129,22 @@ fn start_log(verbose: u8) {
 }
 
 /// The settings that these flags and variables give.
-fn settings(args: &args::ServiceArgs) -> Result<crate::settings::Settings, Stop> {
-    settings_with(args, None)
+fn settings(args: &args::ServiceArgs, at: &ServerArgs) -> Result<crate::settings::Settings, Stop> {
+    settings_with(args, at, None)
+}
+
+/// The same, of a command that works on this machine's data folder and on no other.
+fn settings_here(args: &args::ServiceArgs, at: &ServerArgs, what: &str) -> Result<crate::settings::Settings, Stop> {
+    let settings = settings(args, at)?;
+    remote::here(&settings, what).map(|()| settings)
 }
 
 /// The same with the address of the HTTP side.
-fn settings_with(args: &args::ServiceArgs, listen: Option<String>) -> Result<crate::settings::Settings, Stop> {
+fn settings_with(
+    args: &args::ServiceArgs,
+    at: &ServerArgs,
+    listen: Option<String>,
+) -> Result<crate::settings::Settings, Stop> {
     let given = crate::settings::Given {
         mqtt: args.mqtt.clone(),
         mqtt_access: crate::settings::MqttAccess::default(),
@@ -140,6 +156,8 @@ fn settings_with(args: &args::ServiceArgs, listen: Option<String>) -> Result<cra
         workflows: args.workflows.clone(),
         devices: args.devices.clone(),
         listen,
+        server: at.server(),
+        token_file: at.token_file.clone(),
     };
     load(given)
 }

@@ -1,6 +1,6 @@
 //! `plugin new build inspect test bench list`.
 
-use super::args::{Language, Output, PlaceArgs, PluginArgs, PluginCommand, ProfileChoice};
+use super::args::{Language, Output, PlaceArgs, PluginArgs, PluginCommand, ProfileChoice, ServerArgs};
 use super::listen;
 use super::pin;
 use super::print::Show;
@@ -18,7 +18,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn plugin(args: PluginArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     match args.command {
         PluginCommand::New { name, lang, plugins } => new(name, lang, Place::of(plugins)?.plugins, show).await,
         PluginCommand::Build { paths, place } => build(paths, &Place::chosen(place)?, show).await,
@@ -38,8 +38,8 @@ pub(super) async fn plugin(args: PluginArgs, show: Show) -> Result<Exit, Stop> {
         }
         PluginCommand::Pin { plugin, off, plugins } => pin::pin(&plugin, off, &Place::of(plugins)?.plugins, show),
         PluginCommand::Rollback { plugin, plugins } => pin::roll_back(&plugin, &Place::of(plugins)?.plugins, show),
-        PluginCommand::Repin(args) => repin::repin(args, show).await,
-        PluginCommand::Release { plugin, services } => release::release(plugin, &services, show).await,
+        PluginCommand::Repin(args) => repin::repin(args, at, show).await,
+        PluginCommand::Release { plugin, services } => release::release(plugin, (&services, at), show).await,
         PluginCommand::List { plugins } => list(&Place::of(plugins)?, show).await,
     }
 }

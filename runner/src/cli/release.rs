@@ -1,6 +1,6 @@
 //! `plugin release`: ends the quarantine of a plugin.
 
-use super::args::ServiceArgs;
+use super::args::{ServerArgs, ServiceArgs};
 use super::print::Show;
 use crate::app;
 use crate::app::exit::{Exit, Stop};
@@ -10,8 +10,12 @@ use crate::store::DataFolder;
 use packhorse_core::failure::chain;
 use serde_json::json;
 
-pub(super) async fn release(plugin: String, services: &ServiceArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(services)?;
+pub(super) async fn release(
+    plugin: String,
+    (services, at): (&ServiceArgs, &ServerArgs),
+    show: Show,
+) -> Result<Exit, Stop> {
+    let settings = super::settings_here(services, at, "plugin release")?;
     if !app::has_runs(&settings) {
         let message = format!("there are no runs in {}, and so no quarantine", settings.data.display());
         return Err(Stop::usage("PH8003", message).hint("choose the data folder with --data"));

@@ -1,11 +1,12 @@
 //! `plugin repin`: asked of the process that owns the data folder, or written into its journal where nobody does.
 
-use super::args::RepinArgs;
+use super::args::{RepinArgs, ServerArgs};
 use super::ask::{ask, stop, with_engine};
 use super::print::{self, Show};
+use super::remote;
 use crate::app::exit::{Exit, Stop};
 use crate::app::{self, Library, Moved, Outcome, Repin, Repinned};
-use crate::serve::control::{self, Question};
+use crate::serve::control::Question;
 use crate::settings::Settings;
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ const AT_ONCE: usize = 32;
 /// Unfinished runs that `--all` looks at.
 const SEARCHED: usize = 10_000;
 
-pub(super) async fn repin(args: RepinArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args.services)?;
+pub(super) async fn repin(args: RepinArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = super::settings(&args.services, at)?;
     let (from, runs) = match args.all {
         true => all(&settings, &args.from).await?,
         false => (args.from, args.runs),
@@ -52,7 +53,7 @@ async fn all(settings: &Settings, from: &str) -> Result<(String, Vec<String>), S
 
 async fn some(settings: &Settings, (from, to): (&str, &str), runs: &[String]) -> Result<Moved, Stop> {
     let question = Question::Repin { runs: runs.to_vec(), from: from.to_owned(), to: to.to_owned() };
-    let value = match control::ask(&settings.data, &question).await {
+    let value = match remote::ask(settings, &question).await {
         Ok(Some(value)) => value,
         Ok(None) => unowned(settings, Repin { runs, from, to, all: true }).await?,
         Err(failure) => return Err(stop(failure)),

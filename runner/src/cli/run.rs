@@ -1,29 +1,34 @@
 //! `run` and `resume`: one run in this terminal, to its end or to an interruption.
 
-use super::args::{ResumeArgs, RunArgs};
+use super::args::{ResumeArgs, RunArgs, ServerArgs};
 use super::follow::{Ended, follow};
 use super::print::{self, Show};
+use super::remote;
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
 use crate::app::{self, App, Launch, Library, Local};
 use crate::engine::{EngineError, LiveView};
-use crate::serve::control::{self, Question, Start};
+use crate::serve::control::{Question, Start};
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
 use packhorse_core::run::{RunId, RunStatus};
 use serde_json::Value;
 
-pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn run(args: RunArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     if let Some(list) = args.each.clone() {
-        return super::each::each(args, &list, show).await;
+        return super::each::each(args, &list, at, show).await;
     }
-    let settings = super::settings(&args.services)?;
-    if args.detach {
+    let settings = super::settings(&args.services, at)?;
+    if args.detach || settings.server.is_some() {
+        let detach = args.detach;
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
         let folder = std::env::current_dir().ok();
         let (workflow, codec, priority) = (args.workflow, args.codec, args.priority);
         let start = Start { workflow, inputs, codec, vars, priority, folder, ..Start::default() };
-        return super::serve::detach(&settings, start, show).await;
+        return match detach {
+            true => super::serve::detach(&settings, start, show).await,
+            false => super::afar::run(&settings, start, show).await,
+        };
     }
     let signals = Signals::take()?;
     let asked = Launch {
@@ -49,14 +54,17 @@ pub(super) async fn run(args: RunArgs, show: Show) -> Result<Exit, Stop> {
     finish(app, run, signals, show).await
 }
 
-pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = super::settings(&args.services)?;
+pub(super) async fn resume(args: ResumeArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = super::settings(&args.services, at)?;
     if let Some(run) = &args.run
         && let Some(value) = resumed(&settings, run).await?
     {
         let view = super::ask::run(value.clone())?;
         show.result(&value, || format!("{}  {}", view.view.run, print::status(view.view.status)));
         return Ok(Exit::Succeeded);
+    }
+    if settings.server.is_some() {
+        return Err(Stop::usage("PH8003", "on another machine a run is named").hint("`packhorse ps` lists them"));
     }
     let signals = Signals::take()?;
     let host = app::host(&settings.plugins, &settings.profiles).await?;
@@ -75,7 +83,7 @@ pub(super) async fn resume(args: ResumeArgs, show: Show) -> Result<Exit, Stop> {
 /// Has the daemon of the data folder go on with a run; `None` where there is none.
 async fn resumed(settings: &Settings, run: &str) -> Result<Option<Value>, Stop> {
     let question = Question::Resume { run: run.to_owned() };
-    match control::ask(&settings.data, &question).await {
+    match remote::ask(settings, &question).await {
         Err(failure) if failure.code == "PH8006" => Ok(None),
         answer => answer.map_err(super::ask::stop),
     }
@@ -153,7 +161,7 @@ pub(super) fn announce(app: &App, show: Show) {
     }
 }
 
-fn exit(view: &LiveView) -> Exit {
+pub(super) fn exit(view: &LiveView) -> Exit {
     match view.view.status {
         RunStatus::Succeeded => Exit::Succeeded,
         RunStatus::Cancelled | RunStatus::Superseded => Exit::Cancelled,

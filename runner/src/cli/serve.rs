@@ -1,6 +1,6 @@
 //! `serve`: the daemon, until a signal; `reload`: has it look at its folders.
 
-use super::args::{DataArgs, ServeArgs};
+use super::args::{DataArgs, ServeArgs, ServerArgs};
 use super::print::{self, Show};
 use super::run::announce;
 use super::signals::Signals;
@@ -12,8 +12,8 @@ use packhorse_core::catalog::Entry;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(super) async fn serve(args: ServeArgs, show: Show) -> Result<Exit, Stop> {
-    let mut settings = super::settings_with(&args.services, args.listen)?;
+pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let mut settings = super::settings_with(&args.services, at, args.listen)?;
     settings.serve.paused = args.paused;
     let mut signals = Signals::take()?;
     let mut hangups = hangups()?;
@@ -79,8 +79,8 @@ fn refused<T>(kind: &str, name: &str, entry: &Entry<T>) -> Option<Stop> {
     Some(Stop::usage(&refused.failure.code, message).hint("without --strict the others are served"))
 }
 
-pub(super) async fn reload(args: DataArgs, show: Show) -> Result<Exit, Stop> {
-    let value = super::ask::ask_daemon(&super::ask::settings(args.data)?, Question::Reload).await?;
+pub(super) async fn reload(args: DataArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = super::ask::ask_daemon(&super::ask::settings(args.data, at)?, Question::Reload).await?;
     show.result(&value, || told(&value));
     let refused = value.get("refused").and_then(Value::as_u64).unwrap_or(0);
     Ok(if refused == 0 { Exit::Succeeded } else { Exit::Failed })

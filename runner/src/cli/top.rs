@@ -1,6 +1,6 @@
 //! `top`: what the process of a data folder does right now, drawn anew every second; one snapshot where nobody watches.
 
-use super::args::{Output, TopArgs};
+use super::args::{Output, ServerArgs, TopArgs};
 use super::ask::{ask_daemon, runs, settings};
 use super::print::{self, Show};
 use super::signals::Signals;
@@ -25,8 +25,8 @@ const NEWEST: f64 = 0.2;
 /// Clears the terminal and goes to its first cell.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-pub(super) async fn top(args: TopArgs, show: Show) -> Result<Exit, Stop> {
-    let settings = settings(args.data)?;
+pub(super) async fn top(args: TopArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let settings = settings(args.data, at)?;
     let mut rates = Rates::default();
     let live = show.output == Output::Text && std::io::stdout().is_terminal();
     let items = look(&settings).await?;

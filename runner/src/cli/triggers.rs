@@ -1,6 +1,6 @@
 //! `triggers`: what starts runs by itself in a daemon; `dead-letters`: what no run could be made of.
 
-use super::args::{DataArgs, LettersArgs, LettersCommand};
+use super::args::{DataArgs, LettersArgs, LettersCommand, ServerArgs};
 use super::ask::{ask_daemon, settings};
 use super::print::Show;
 use crate::app::exit::{Exit, Stop};
@@ -11,21 +11,21 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(super) async fn triggers(args: DataArgs, show: Show) -> Result<Exit, Stop> {
-    let value = ask_daemon(&settings(args.data)?, Question::Triggers).await?;
+pub(super) async fn triggers(args: DataArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
+    let value = ask_daemon(&settings(args.data, at)?, Question::Triggers).await?;
     let triggers: Vec<TriggerView> = items(&value)?;
     show.result(&value, || listed(&triggers));
     Ok(Exit::Succeeded)
 }
 
-pub(super) async fn letters(args: LettersArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn letters(args: LettersArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     let (wish, id) = match args.command.unwrap_or(LettersCommand::List) {
         LettersCommand::List => (LetterWish::List, 0),
         LettersCommand::Show(letter) => (LetterWish::Show, letter.id),
         LettersCommand::Drop(letter) => (LetterWish::Drop, letter.id),
         LettersCommand::Retry(letter) => (LetterWish::Retry, letter.id),
     };
-    let value = ask_daemon(&settings(args.data)?, Question::Letters { wish, id }).await?;
+    let value = ask_daemon(&settings(args.data, at)?, Question::Letters { wish, id }).await?;
     let text = match wish {
         LetterWish::List => letter_lines(&items(&value)?),
         LetterWish::Show => whole(&read(value.clone())?),

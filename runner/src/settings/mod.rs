@@ -5,6 +5,7 @@ mod mqtt;
 mod plugins;
 mod redis;
 mod serve;
+mod server;
 mod store;
 mod value;
 
@@ -13,6 +14,7 @@ pub use mqtt::{KeepAlive, MqttAccess, MqttSession, MqttVersion};
 
 pub use redis::{RedisAt, RedisServer};
 pub use serve::{LISTEN, ServeSettings, TokenSettings};
+pub use server::{LOCAL, ServerSettings};
 pub use store::{StoreKind, StoreSettings};
 
 use packhorse_core::grant::Grants;
@@ -20,6 +22,7 @@ use packhorse_core::profile::Profiles;
 use packhorse_core::run::Retention;
 use redis::RedisFile;
 use serde::Deserialize;
+use server::ServerFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use store::{RetentionFile, StoreFile};
@@ -53,6 +56,10 @@ pub struct Given {
     pub devices: Option<PathBuf>,
     /// `serve --listen`.
     pub listen: Option<String>,
+    /// `--server`.
+    pub server: Option<String>,
+    /// `--token-file`.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Settings as meant.
@@ -86,6 +93,8 @@ pub struct Settings {
     pub devices: PathBuf,
     /// The HTTP side of the daemon.
     pub serve: ServeSettings,
+    /// A daemon that is asked instead of the data folder.
+    pub server: Option<ServerSettings>,
 }
 
 /// `packhorse.yaml` as written.
@@ -103,6 +112,7 @@ struct File {
     workflows: Option<PathBuf>,
     devices: Option<PathBuf>,
     serve: Option<serve::ServeFile>,
+    server: Option<serde_yaml::Value>,
 }
 
 impl Settings {
@@ -124,6 +134,7 @@ impl Settings {
             return Err(SettingError::NoRedis);
         }
         let plugins = plugins::PluginsFile::read(file.plugins, file.plugins_dir).map_err(shape)?;
+        let server = ServerFile::read(file.server).map_err(shape)?;
         let written = file.mqtt.unwrap_or_default();
         if written.holds_password() {
             warn_if_open(&base.join(FILE));
@@ -146,6 +157,7 @@ impl Settings {
             workflows: path(given.workflows, file.workflows, "workflows"),
             devices: path(given.devices, file.devices, "devices"),
             serve: serve::serve(given.listen, file.serve.unwrap_or_default(), lookup)?,
+            server: server::server((given.server, given.token_file), server, &base, lookup),
         })
     }
 }

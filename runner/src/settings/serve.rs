@@ -3,12 +3,19 @@
 use super::address::{SettingError, listen};
 use super::value::{Lookup, word};
 use packhorse_core::hex;
+use packhorse_core::rate::Pace;
 use packhorse_core::run::WallTime;
 use serde::Deserialize;
 use std::net::SocketAddr;
 
 /// Where the API listens where nothing is said.
 pub const LISTEN: &str = "127.0.0.1:8440";
+/// Requests a second where nothing is said.
+const PER_SECOND: u32 = 100;
+/// Most that can be said.
+const MOST_REQUESTS: u32 = 1_000_000;
+const RATE_LIMIT: &str =
+    "expected `off`, requests a second such as 100, or { per_second: 100, burst: 1000 }, each from 1 to 1000000";
 
 /// Where the API listens, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +24,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// Without any, only loopback may be listened on.
     pub tokens: Vec<TokenSettings>,
+    /// Requests of each token, or of each address where there are no tokens; without it, as many as come.
+    pub rate_limit: Option<Pace>,
     /// Everything is held before anything is taken up.
     pub paused: bool,
 }
@@ -41,6 +50,15 @@ pub(super) struct ServeFile {
     listen: Option<String>,
     #[serde(default)]
     tokens: Vec<TokenFile>,
+    rate_limit: Option<serde_yaml::Value>,
+}
+
+/// `rate_limit:` as a map.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateFile {
+    per_second: u32,
+    burst: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -56,7 +74,35 @@ struct TokenFile {
 pub(super) fn serve(given: Option<String>, file: ServeFile, lookup: Lookup<'_>) -> Result<ServeSettings, SettingError> {
     let text = given.or_else(|| word("LISTEN", lookup)).or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
     let tokens = file.tokens.into_iter().map(token).collect::<Result<Vec<_>, _>>()?;
-    Ok(ServeSettings { listen: listen(&text)?, tokens, paused: false })
+    let rate = word("SERVE__RATE_LIMIT", lookup).map(serde_yaml::Value::String).or(file.rate_limit);
+    let rate_limit = rate.map_or(Ok(Some(pace(PER_SECOND, None))), rate_limit)?;
+    Ok(ServeSettings { listen: listen(&text)?, tokens, rate_limit, paused: false })
+}
+
+/// `off`, requests a second, or those with a burst.
+fn rate_limit(written: serde_yaml::Value) -> Result<Option<Pace>, SettingError> {
+    let wrong = || SettingError::Variable { name: "serve.rate_limit".to_owned(), message: RATE_LIMIT.to_owned() };
+    let rate = match written {
+        serde_yaml::Value::Bool(false) => return Ok(None),
+        serde_yaml::Value::String(text) if text == "off" => return Ok(None),
+        serde_yaml::Value::String(text) => RateFile { per_second: text.parse().map_err(|_| wrong())?, burst: None },
+        serde_yaml::Value::Number(number) => {
+            let per_second = number.as_u64().and_then(|number| u32::try_from(number).ok());
+            RateFile { per_second: per_second.ok_or_else(wrong)?, burst: None }
+        }
+        map => serde_yaml::from_value(map).map_err(|_| wrong())?,
+    };
+    let good = 1..=MOST_REQUESTS;
+    if good.contains(&rate.per_second) && rate.burst.is_none_or(|burst| good.contains(&burst)) {
+        Ok(Some(pace(rate.per_second, rate.burst)))
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Where no burst is said, ten seconds' worth.
+fn pace(per_second: u32, burst: Option<u32>) -> Pace {
+    Pace { a_minute: per_second * 60, burst: burst.unwrap_or(per_second * 10) }
 }
 
 fn token(written: TokenFile) -> Result<TokenSettings, SettingError> {
@@ -84,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_kept_as_its_hash() {
+    fn a_token_is_kept_as_its_hash_and_a_rate_is_said_in_three_ways() {
         let hash = "ab".repeat(32);
         let text = format!(
             "listen: 0.0.0.0:80\ntokens: [{{ name: ci, sha256: {hash}, scopes: ['runs:read'], expires: 2027-01-31T00:00:00Z }}]"
@@ -93,6 +139,16 @@ mod tests {
         assert_eq!((settings.listen.port(), settings.tokens[0].sha256), (80, [0xab; 32]));
         assert_eq!(settings.tokens[0].expires, Some(WallTime(1_801_353_600_000)));
         assert_eq!(read("{}").unwrap().listen.to_string(), LISTEN);
+        let rate = |text: &str| read(&format!("rate_limit: {text}")).map(|settings| settings.rate_limit);
+        assert_eq!(read("{}").unwrap().rate_limit, Some(Pace { a_minute: 6_000, burst: 1_000 }));
+        assert_eq!((rate("off").unwrap(), rate("5").unwrap()), (None, Some(Pace { a_minute: 300, burst: 50 })));
+        assert_eq!(rate("{ per_second: 1, burst: 2 }").unwrap(), Some(Pace { a_minute: 60, burst: 2 }));
+        for bad in ["on", "0", "-1", "1.5", "{ per_second: 1, burst: 0 }", "{ burst: 2 }", "1000001", "[]"] {
+            let error = rate(bad).unwrap_err().to_string();
+            assert!(error.contains("serve.rate_limit") && error.contains("off"), "{bad}: {error}");
+        }
+        let off = |name: &str| (name == "PACKHORSE_SERVE__RATE_LIMIT").then(|| "off".to_owned());
+        assert_eq!(serve(None, ServeFile::default(), &off).unwrap().rate_limit, None);
         let short = read("tokens: [{ name: ci, sha256: ab, scopes: [] }]").unwrap_err().to_string();
         assert!(short.contains("serve.tokens, ci") && short.contains("64 hex digits"), "{short}");
         let late = read(&text.replace("2027-01-31T00:00:00Z", "tomorrow")).unwrap_err().to_string();

@@ -6,7 +6,8 @@ use super::judge::Definition;
 use super::shared::{Came, Order, Shared, now, passes, wait};
 use crate::bus::topic;
 use packhorse_core::failure::{Class, Failure};
-use packhorse_core::trigger::Rate;
+use packhorse_core::rate::Rate;
+use packhorse_core::trigger::pace;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,8 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>) -> Self {
-        let rate = Rate::new(definition.borrow().trigger.max_rate, now());
-        let (letters, not_before) = (Rate::new(LETTERS, now()), Instant::now());
+        let rate = Rate::new(pace(definition.borrow().trigger.max_rate), now());
+        let (letters, not_before) = (Rate::new(pace(LETTERS), now()), Instant::now());
         Self { shared, name, definition, queue: VecDeque::new(), inbox: None, rate, letters, not_before, tries: 0 }
     }
 
@@ -99,7 +100,7 @@ impl Desk {
 
     /// Keeps what no run can be made of; in a storm it is only counted.
     pub(super) async fn refuse(&mut self, came: &Came, failure: &Failure) {
-        if self.letters.take(LETTERS, now()).is_ok() {
+        if self.letters.take(pace(LETTERS), now()).is_ok() {
             return self.shared.bury(&self.name, &self.definition(), came, failure).await;
         }
         self.shared.books.note(&self.name, |page| page.counts.dropped += 1);
@@ -124,7 +125,7 @@ impl Desk {
         let most = self.definition.borrow_and_update().trigger.max_rate;
         // A start that is tried again has its token.
         if self.tries == 0
-            && let Err(ms) = self.rate.take(most, now())
+            && let Err(ms) = self.rate.take(pace(most), now())
         {
             self.not_before = Instant::now() + wait(ms);
             return self.keep().await;

@@ -12,7 +12,8 @@ use crate::catalog::{Catalogs, Generation};
 use crate::store::KeyValue;
 use bytes::Bytes;
 use packhorse_core::failure::{Class, Failure};
-use packhorse_core::trigger::{self, Arrived, Kind, MAX_PAYLOAD, Rate, Source};
+use packhorse_core::rate::Rate;
+use packhorse_core::trigger::{self, Arrived, Kind, MAX_PAYLOAD, Source};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -201,7 +202,7 @@ impl Triggers {
         let mut live = lock(&self.live);
         let Some(live) = live.get_mut(name) else { return Ok(()) };
         let most = live.definition.borrow().trigger.max_rate;
-        live.rate.take(most, now()).map_err(|ms| {
+        live.rate.take(trigger::pace(most), now()).map_err(|ms| {
             let seconds = ms.div_ceil(1_000);
             let message = format!("the trigger starts {most} runs a minute at the most; the next one in {seconds} s");
             Failure::new("PH8504", Class::Transient, message)
@@ -316,7 +317,7 @@ fn begun(shared: &Arc<Shared>, name: Name, definition: Definition) -> Live {
         Source::File { folder, glob } => Some(tokio::spawn(file::listen(shared, name, changes, (folder, glob)))),
         Source::Http => None,
     };
-    Live { definition, task, listens, rate: Rate::new(most, now()) }
+    Live { definition, task, listens, rate: Rate::new(trigger::pace(most), now()) }
 }
 
 fn lock(live: &Mutex<All>) -> MutexGuard<'_, All> {

@@ -16,6 +16,8 @@ pub(crate) struct Daemon {
     process: Option<Child>,
     /// Where it keeps compiled code, where it is not where all tests do.
     cache: Option<PathBuf>,
+    /// Where its API listens.
+    pub(crate) listen: String,
 }
 
 impl Daemon {
@@ -32,6 +34,20 @@ impl Daemon {
         Self::among(world, services, Some(cache))
     }
 
+    /// With `packhorse.yaml` as `written` writes it.
+    pub(crate) fn with(written: impl FnOnce(&World) -> String) -> Self {
+        let world = World::new();
+        let settings = written(&world);
+        world.text("packhorse.yaml", &settings);
+        let services = world.services();
+        Self::among(world, services, None)
+    }
+
+    /// For tests that ask more often than anybody may.
+    pub(crate) fn unlimited() -> Self {
+        Self::with(|_| "serve: { rate_limit: off }\n".to_owned())
+    }
+
     /// Beside a broker that is not ours.
     pub(crate) fn beside(broker: &Mosquitto) -> Self {
         let world = World::new();
@@ -44,7 +60,7 @@ impl Daemon {
         for folder in ["workflows", "plugins", "devices", "device"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }
-        let mut daemon = Self { world, services, process: None, cache };
+        let mut daemon = Self { world, services, process: None, cache, listen: "127.0.0.1:0".to_owned() };
         daemon.begin();
         daemon
     }
@@ -72,7 +88,7 @@ impl Daemon {
         let (mqtt, tracker) = (&self.services.mqtt, &self.services.tracker);
         let at = ["serve", "--mqtt", mqtt, "--fastdfs", tracker, "--data", &data];
         let folders = ["--workflows", &workflows, "--plugins", &plugins, "--devices", &devices];
-        let mut command = self.world.command(&[&at[..], &folders, &["--listen", "127.0.0.1:0"], more].concat());
+        let mut command = self.world.command(&[&at[..], &folders, &["--listen", &self.listen], more].concat());
         if let Some(cache) = &self.cache {
             command.env("XDG_CACHE_HOME", cache);
         }
@@ -200,6 +216,13 @@ impl Daemon {
 
 fn is(path: &Path, sha256: &str) -> bool {
     path.is_file() && std::fs::read(path).is_ok_and(|bytes| files::sha256(&bytes) == sha256)
+}
+
+/// A token with these scopes, or all, and what the daemon keeps of it.
+pub(crate) fn token(world: &World, name: &str, scopes: &[&str]) -> (String, Value) {
+    let scopes: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
+    let made = world.json(0, &[&["token", name][..], &scopes].concat());
+    (made["token"].as_str().expect("a token is text").to_owned(), made["entry"].clone())
 }
 
 pub(crate) fn status(view: &Value) -> &str {

@@ -15,7 +15,10 @@ const FAILER: &str =
     "kind: workflow/v1\nname: failer\nsteps:\n  - uses: fail\n    with: { message: it was meant to }\n";
 
 fn daemon() -> Daemon {
-    let daemon = Daemon::start();
+    with_both(Daemon::start())
+}
+
+fn with_both(daemon: Daemon) -> Daemon {
     daemon.save("sleeper", SLEEPER);
     daemon.save("failer", FAILER);
     daemon.ask(&["reload"]).expect("both are good");
@@ -126,7 +129,7 @@ fn the_document_is_checked_in() {
 
 #[test]
 fn one_key_is_one_run_however_often_and_across_a_kill() {
-    let mut daemon = daemon();
+    let mut daemon = with_both(Daemon::unlimited());
     let at = daemon.http();
     let body = json!({ "workflow": "sleeper", "inputs": { "time": "1s" } }).to_string();
     let ask = |at: &str, key: &str, body: &str| {
@@ -226,7 +229,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
 }
 
 /// What each operation of the document needs.
-const NEEDS: [(&str, &str); 28] = [
+const NEEDS: [(&str, &str); 30] = [
     ("get /v1/holds", "runs:read"),
     ("post /v1/holds", "runs:control"),
     ("delete /v1/holds/{id}", "runs:control"),
@@ -240,6 +243,8 @@ const NEEDS: [(&str, &str); 28] = [
     ("post /v1/runs/{run}/resume", "runs:control"),
     ("post /v1/runs/{run}/retry", "runs:control"),
     ("post /v1/runs/{run}/repin", "runs:control"),
+    ("post /v1/repin", "runs:control"),
+    ("get /v1/explain/{subject}", "runs:read"),
     ("get /v1/workflows", "definitions:read"),
     ("get /v1/workflows/{name}", "definitions:read"),
     ("get /v1/plugins", "definitions:read"),
@@ -290,7 +295,8 @@ fn every_route_wants_its_scope_and_no_other() {
         let path = path
             .replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV")
             .replace("{name}", "nobody")
-            .replace("{id}", "nobody");
+            .replace("{id}", "nobody")
+            .replace("{subject}", "nobody");
         let path = path.replace("{workflow}", "nobody").replace("{letter}", "7");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
         for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {

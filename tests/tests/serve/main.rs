@@ -8,6 +8,7 @@
 //! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
+//! * `remote`: the command line of another machine, from `elsewhere`; `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `repin`: a wedged run and the mended build of its codec
 //! * `waiting`: many runs that wait, and a kill
@@ -20,12 +21,15 @@ mod daemon;
 mod deaths;
 mod devices;
 mod edits;
+mod elsewhere;
 mod http;
 mod inbox;
 mod kinds;
 mod paused;
 mod presence;
+mod rates;
 mod reloads;
+mod remote;
 mod repin;
 mod swaps;
 mod triggers;

@@ -20,7 +20,7 @@ pub use context::{
 pub use due::{Due, EARLIEST, GRACE, MOST, Mark, due};
 pub use glob::Glob;
 pub use judge::{Verdict, given};
-pub use rate::{BURST, MAX_RATE, Rate};
+pub use rate::{BURST, MAX_RATE, pace};
 pub use schedule::{IfMissed, MAX_JITTER, Schedule, check_cron, check_zone, zone_like};
 
 use crate::workflow::expr::{Condition, Template};

@@ -198,13 +198,13 @@ fn names_fit_their_pattern() {
 
 #[test]
 fn a_rate_gives_its_burst_and_then_a_trickle() {
-    let mut rate = Rate::new(60, WallTime(0));
-    let taken = (0..200).filter(|_| rate.take(60, WallTime(0)).is_ok()).count();
+    let mut rate = crate::rate::Rate::new(pace(60), WallTime(0));
+    let taken = (0..200).filter(|_| rate.take(pace(60), WallTime(0)).is_ok()).count();
     assert_eq!(taken, 120);
-    assert_eq!(rate.take(60, WallTime(0)), Err(1_000));
-    assert_eq!(rate.take(60, WallTime(1_000)), Ok(()));
-    assert!(rate.take(60, WallTime(0)).is_err(), "a clock that goes back gives nothing");
-    let hour = (0..3_600).filter(|second| rate.take(60, WallTime(2_000 + second * 1_000)).is_ok()).count();
+    assert_eq!(rate.take(pace(60), WallTime(0)), Err(1_000));
+    assert_eq!(rate.take(pace(60), WallTime(1_000)), Ok(()));
+    assert!(rate.take(pace(60), WallTime(0)).is_err(), "a clock that goes back gives nothing");
+    let hour = (0..3_600).filter(|second| rate.take(pace(60), WallTime(2_000 + second * 1_000)).is_ok()).count();
     assert!((3_599..=3_600).contains(&hour), "{hour}");
 }
 

@@ -1,24 +1,26 @@
 //! The command line as written: every command, flag and its help.
 //!
-//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds, and `top`. `plugin`: the kit for vendors.
+//! * `daemon`: `serve`, and what only it can be asked. `hold`: holds, and `top`. `plugin`: the kit for vendors. `server`: a daemon elsewhere.
 
 mod daemon;
 mod hold;
 mod plugin;
+mod server;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use daemon::*;
 pub(super) use hold::*;
 use packhorse_core::admission::Priority;
 pub(super) use plugin::*;
+pub(super) use server::*;
 use std::path::PathBuf;
 
 /// Runs YAML transfer workflows between a platform and its devices over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "packhorse", version, max_term_width = 110, propagate_version = true, disable_help_subcommand = true)]
 #[command(
-    after_help = "Exit codes: 0 succeeded, 1 the run failed, 2 usage or invalid input, 3 cancelled, 5 timed out, \
-    6 paused for a person,\n69 a service or port, 70 a bug of ours, 130/143 interrupted (state kept).\n\
+    after_help = "Exit codes: 0 succeeded, 1 the run failed, 2 usage or invalid input, 3 cancelled, 4 no token or one \
+    that does not allow it,\n5 timed out, 6 paused for a person, 69 a service or port, 70 a bug of ours, 130/143 interrupted (state kept).\n\
     Begin with `packhorse demo`, then `packhorse help transfer.push`."
 )]
 pub(super) struct Cli {
@@ -34,6 +36,8 @@ pub(super) struct Cli {
     /// More log lines: -v tells each step, -vv each transfer's inner life. `PACKHORSE_LOG` sets a filter.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    #[command(flatten)]
+    pub at: ServerArgs,
 }
 
 /// How results are written.

@@ -8,7 +8,7 @@ mod device;
 mod run;
 mod transfer;
 
-use super::args::ExplainArgs;
+use super::args::{ExplainArgs, ServerArgs};
 use super::ask;
 use super::codes;
 use super::print::{self, Show};
@@ -38,12 +38,12 @@ struct Explained<'a> {
     explained: Vec<Line>,
 }
 
-pub(super) async fn explain(args: ExplainArgs, show: Show) -> Result<Exit, Stop> {
+pub(super) async fn explain(args: ExplainArgs, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
     if let Some(code) = codes::find(&args.subject) {
         show.result(&json!({ "code": code.code, "means": code.means, "do": code.advice }), || code.to_string());
         return Ok(Exit::Succeeded);
     }
-    let value = ask::ask(&ask::settings(args.data)?, Question::Explain { subject: args.subject.clone() }).await?;
+    let value = ask::ask(&ask::settings(args.data, at)?, Question::Explain { subject: args.subject.clone() }).await?;
     let runs = ask::runs(&value)?;
     if runs.is_empty() {
         let message = format!("{} is no run, no device of a run that is known here, and no code", args.subject);

@@ -107,6 +107,11 @@ impl Access {
         Err(Problem::new(StatusCode::FORBIDDEN, "PH8405", words))
     }
 
+    /// SHA-256 of the token that a request bears, where it is good.
+    pub(super) fn known(&self, headers: &HeaderMap) -> Option<[u8; 32]> {
+        self.grant(headers).ok().map(|grant| grant.sha256)
+    }
+
     /// Who asks, for the log: the token's name, or this machine.
     pub(super) fn who(&self, headers: &HeaderMap) -> String {
         self.grant(headers).map_or_else(|_| "http:local".to_owned(), |grant| format!("http:{}", grant.name))

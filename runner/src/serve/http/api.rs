@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::devices::DeviceView;
+use super::limit::Limits;
 use super::metrics::Metrics;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
@@ -11,6 +12,7 @@ use crate::trigger::Triggers;
 use packhorse_core::admission::Hold;
 use packhorse_core::failure::Failure;
 use packhorse_core::run::RunId;
+use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +64,12 @@ pub trait Runner: Send + Sync + 'static {
     /// Moves a run from the build of its codec that `from` names to the one that `to` names.
     fn repin(&self, run: RunId, from: String, to: String) -> Answer<Result<(), Failure>>;
 
+    /// The same of several, by their ids or the beginnings of them; tells what came of each.
+    fn repin_all(&self, runs: Vec<String>, from: String, to: String) -> Answer<Result<Value, Failure>>;
+
+    /// What is known of a run or a device, and why it waits.
+    fn explain(&self, subject: String) -> Answer<Result<Value, Failure>>;
+
     /// What a device id comes to now.
     fn device(&self, id: String) -> Answer<Result<DeviceView, Failure>>;
 
@@ -85,6 +93,8 @@ pub struct Api {
     pub runner: Arc<dyn Runner>,
     /// Who may do what.
     pub access: Arc<Access>,
+    /// How much of it.
+    pub limits: Arc<Limits>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where it is written down who changed what.

@@ -22,6 +22,10 @@ pub(super) struct Problem {
     pub detail: String,
     /// Stable code: `packhorse explain CODE` tells more.
     pub code: String,
+    /// What it means for another attempt: `permanent` is the same again, `transient` may pass by itself, `operator` wants somebody to do
+    /// something, `bug` is one of ours.
+    #[schema(value_type = String)]
+    pub class: Class,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -36,6 +40,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code: code.to_owned(),
+            class: usual(status),
             hint: None,
         }
     }
@@ -52,6 +57,17 @@ impl Problem {
     }
 }
 
+/// The class of a problem of which no more is known than its status.
+fn usual(status: StatusCode) -> Class {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Class::Operator,
+        StatusCode::TOO_MANY_REQUESTS => Class::Transient,
+        StatusCode::INTERNAL_SERVER_ERROR => Class::Bug,
+        status if status.is_server_error() => Class::Operator,
+        _ => Class::Permanent,
+    }
+}
+
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match (failure.code.as_str(), failure.class) {
@@ -63,7 +79,7 @@ impl From<Failure> for Problem {
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self { hint: failure.hint, ..Self::new(status, &failure.code, failure.message) }
+        Self { hint: failure.hint, class: failure.class, ..Self::new(status, &failure.code, failure.message) }
     }
 }
 
@@ -77,7 +93,9 @@ impl From<EngineError> for Problem {
             EngineError::Unreadable { .. } => (StatusCode::CONFLICT, "PH8005"),
             EngineError::Store(_) | EngineError::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "PH7002"),
         };
-        Self::new(status, code, chain(&error))
+        // As the control socket says it.
+        let class = if code == "PH8005" { Class::Operator } else { usual(status) };
+        Self { class, ..Self::new(status, code, chain(&error)) }
     }
 }
 

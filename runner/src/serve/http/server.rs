@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::document::router;
+use super::limit::{Peer, limited};
 use super::problem::Problem;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -9,10 +10,13 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -65,10 +69,15 @@ fn app(api: Api) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "PH8401", "this path does not know that method")
         })
         .layer(middleware::from_fn_with_state(api.clone(), audited))
+        .layer(middleware::from_fn_with_state(api.clone(), limited))
         .layer(middleware::from_fn(within))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)
 }
+
+/// What the audit tells of a call beyond its path; a handler leaves it in its response.
+#[derive(Debug, Clone)]
+pub(super) struct About(pub(super) Map<String, Value>);
 
 /// What has changed something is written down, with who asked.
 async fn audited(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -79,7 +88,11 @@ async fn audited(State(api): State<Api>, request: Request, next: Next) -> Respon
     let response = next.run(request).await;
     if response.status().is_success() {
         let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-        api.audit.note(&by, &call, &json!({ "status": response.status().as_u16(), "location": place }));
+        let mut about = json!({ "status": response.status().as_u16(), "location": place });
+        if let (Some(about), Some(About(more))) = (about.as_object_mut(), response.extensions().get::<About>()) {
+            about.extend(more.clone());
+        }
+        api.audit.note(&by, &call, &about);
     }
     response
 }
@@ -114,10 +127,10 @@ async fn accept(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut 
             () = async { drop(stopping.wait_for(|stop| *stop).await) } => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (app, stopping) = (app.clone(), stopping.clone());
                 tokio::spawn(async move {
-                    serve(stream, app, stopping).await;
+                    serve(stream, peer.ip(), app, stopping).await;
                     drop(place);
                 });
             }
@@ -129,11 +142,16 @@ async fn accept(listener: TcpListener, app: Router, places: Arc<Semaphore>, mut 
     }
 }
 
-async fn serve(stream: TcpStream, app: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, peer: IpAddr, app: Router, mut stopping: watch::Receiver<bool>) {
     drop(stream.set_nodelay(true));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(HEADERS).half_close(false);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let app = TowerToHyperService::new(app);
+    let known = service_fn(move |mut request: axum::http::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        app.call(request)
+    });
+    let connection = server.serve_connection(TokioIo::new(stream), known);
     tokio::pin!(connection);
     let stopped = async { drop(stopping.wait_for(|stop| *stop).await) };
     tokio::select! {
