@@ -75,7 +75,7 @@ pub(super) fn serve(given: Option<String>, file: ServeFile, lookup: Lookup<'_>) 
     let text = given.or_else(|| word("LISTEN", lookup)).or(file.listen).unwrap_or_else(|| LISTEN.to_owned());
     let tokens = file.tokens.into_iter().map(token).collect::<Result<Vec<_>, _>>()?;
     let rate = word("SERVE__RATE_LIMIT", lookup).map(serde_yaml::Value::String).or(file.rate_limit);
-    let rate_limit = rate.map_or(Ok(Some(pace(PER_SECOND, None))), rate_limit)?;
+    let rate_limit = rate.map_or_else(|| Ok(Some(pace(PER_SECOND, None))), rate_limit)?;
     Ok(ServeSettings { listen: listen(&text)?, tokens, rate_limit, paused: false })
 }
 

@@ -204,7 +204,7 @@ impl Remote {
     }
 
     fn broken(&self, error: &Error) -> Failure {
-        let why = error.source().map_or_else(|| error.to_string(), |source| chain(source));
+        let why = error.source().map_or_else(|| error.to_string(), chain);
         if speaks_otherwise(error) {
             let other = if self.url.secure { "it does not speak TLS" } else { "it does not speak plain HTTP" };
             return self.stranger(&format!("{other} ({why})"));
