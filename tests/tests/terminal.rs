@@ -3,8 +3,14 @@
 use packhorse_tests::child::Child;
 use packhorse_tests::world::{self, id, number};
 use packhorse_tests::{Service, World};
+use rustix::fs::OFlags;
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::Value;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 /// A push that takes far longer than a test unless it is sped up by hand.
 const SLOW: &str = "kind: workflow/v1\nname: slow\ninputs:\n  image: { type: file }\n  rate: { type: rate, default: 100KiB/s }\n\
@@ -164,6 +170,42 @@ fn a_parked_run_can_be_cancelled_without_an_owner_and_whoever_takes_it_up_cleans
     let run = world.resume(&services, &name).end().exits(3).json();
     let last = run["steps"].as_array().unwrap().iter().find(|step| step["id"] == "last").expect("it has that step");
     assert_eq!((&run["status"], &last["status"]), (&Value::from("cancelled"), &Value::from("succeeded")), "{run:#}");
+}
+
+/// A terminal of our own: the end that a person sits at, and the one that a program has.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs =
+        File::options().read(true).write(true).custom_flags(OFlags::NOCTTY.bits() as i32).open(name.to_str().unwrap());
+    (File::from(ours), theirs.unwrap())
+}
+
+/// Whether keys come line by line, and are shown.
+fn by_lines(terminal: &File) -> bool {
+    tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+}
+
+#[test]
+fn top_draws_what_goes_on_and_q_ends_it_and_leaves_the_terminal_as_it_was() {
+    let scene = Scene::new(8 << 20);
+    let (mut ours, theirs) = terminal();
+    assert!(by_lines(&theirs));
+    let mut command = scene.world.command(&["top", "--data", &scene.world.data().display().to_string()]);
+    command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
+    let mut top = command.spawn().unwrap();
+    let mut seen = String::new();
+    while !(seen.contains(&scene.name) && seen.contains("q ends")) {
+        let mut more = [0; 4096];
+        let count = ours.read(&mut more).unwrap();
+        seen.push_str(&String::from_utf8_lossy(&more[..count]));
+    }
+    assert!(!by_lines(&theirs));
+    ours.write_all(b"xq").unwrap();
+    assert!(top.wait().unwrap().success());
+    assert!(by_lines(&theirs));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::args::{Output, ServerArgs, TopArgs};
 use super::ask::{ask_daemon, runs, settings};
+use super::keys::Keys;
 use super::print::{self, Show};
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
@@ -34,16 +35,17 @@ pub(super) async fn top(args: TopArgs, at: &ServerArgs, show: Show) -> Result<Ex
         show.result(&snapshot(&items), || table(&items, &rates));
         return Ok(Exit::Succeeded);
     }
-    let mut signals = Signals::take()?;
+    let (mut signals, mut keys) = (Signals::take()?, Keys::take());
     let mut items = items;
     loop {
         rates.learn(&items);
         let mut out = std::io::stdout().lock();
         // A terminal that is gone is noticed by its signal.
-        drop(writeln!(out, "{CLEAR}{}", table(&items, &rates)).and_then(|()| out.flush()));
+        drop(writeln!(out, "{CLEAR}{}\n\nq ends", table(&items, &rates)).and_then(|()| out.flush()));
         drop(out);
         tokio::select! {
             _ = signals.next() => return Ok(Exit::Succeeded),
+            () = keys.pressed(b'q') => return Ok(Exit::Succeeded),
             () = tokio::time::sleep(Duration::from_secs(args.every)) => {}
         }
         items = look(&settings).await?;

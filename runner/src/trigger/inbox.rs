@@ -29,6 +29,9 @@ struct Kept {
     payload: String,
     retain: bool,
     at: WallTime,
+    /// Its own key, the same in every copy where keeping it failed half-way and was done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// What waits of one trigger. A number grows with each message; what was dealt with is gone, and all below `first` are.
@@ -57,21 +60,25 @@ impl Inbox {
             let asked = numbers.iter().map(|number| KvRequest::Get { key: self.place(*number) }).collect();
             let values = self.shared.index.operate_many(asked, wall()).await.map_err(|error| failed(&error))?;
             for (number, value) in numbers.iter().zip(values) {
-                found.extend(value.ok().and_then(|value| read_back(&value)).map(|heard| (*number, heard)));
+                found.extend(value.ok().and_then(|value| read_back(&value)).map(|came| (*number, came)));
             }
         }
         self.open.extend(found.iter().map(|(number, _)| *number));
-        Ok(found.into_iter().map(|(number, heard)| (number, self.own(number, heard.came()))).collect())
+        Ok(found.into_iter().map(|(number, came)| (number, self.own(number, came))).collect())
     }
 
-    /// Keeps what came as messages; they are durable when this returns. Their own keys are those under which they are known from now on.
+    /// Keeps what came as messages; they are durable when this returns. Their own keys, with which they are known from now on, they have even
+    /// where it fails.
     pub(super) async fn keep(&mut self, all: &mut [&mut Came]) -> Result<Vec<u64>, Failure> {
         let by = i64::try_from(all.len()).unwrap_or(i64::MAX);
         let key = format!("{}:last", self.prefix);
         let last = self.shared.ask(KvRequest::Incr { key, by }).await?.as_u64().unwrap_or_default();
         let numbers: Vec<u64> = (last + 1 - by.unsigned_abs()..=last).collect();
+        for (number, came) in numbers.iter().zip(all.iter_mut()) {
+            **came = self.own(*number, std::mem::take(*came));
+        }
         let set = |(number, came): (&u64, &&mut Came)| {
-            let value = serde_json::to_string(&kept(came.message.as_ref()?)).ok()?;
+            let value = serde_json::to_string(&kept(came)?).ok()?;
             Some(KvRequest::Set { key: self.place(*number), value, expire: Some(LONGEST) })
         };
         let requests = numbers.iter().zip(all.iter()).filter_map(set).collect();
@@ -80,11 +87,8 @@ impl Inbox {
             return Err(failed(&error));
         }
         self.shared.index.settle().await.map_err(|error| failed(&error))?;
-        for (number, came) in numbers.iter().zip(all.iter_mut()) {
-            **came = self.own(*number, std::mem::take(*came));
-            if let Some(message) = &mut came.message {
-                message.receipt = None;
-            }
+        for message in all.iter_mut().filter_map(|came| came.message.as_mut()) {
+            message.receipt = None;
         }
         self.open.extend(&numbers);
         Ok(numbers)
@@ -118,15 +122,18 @@ impl Inbox {
     }
 }
 
-fn kept(heard: &Heard) -> Kept {
-    let payload = STANDARD.encode(&heard.payload);
-    Kept { topic: heard.topic.clone(), payload, retain: heard.retain, at: heard.at }
+fn kept(came: &Came) -> Option<Kept> {
+    let heard = came.message.as_ref()?;
+    let (topic, payload) = (heard.topic.clone(), STANDARD.encode(&heard.payload));
+    Some(Kept { topic, payload, retain: heard.retain, at: heard.at, key: came.own_key.clone() })
 }
 
-fn read_back(value: &Value) -> Option<Heard> {
+fn read_back(value: &Value) -> Option<Came> {
     let kept: Kept = serde_json::from_str(value.as_str()?).ok()?;
     let payload = Bytes::from(STANDARD.decode(kept.payload).ok()?);
-    Some(Heard { topic: kept.topic, payload, retain: kept.retain, at: kept.at, receipt: None })
+    let heard = Heard { topic: kept.topic, payload, retain: kept.retain, at: kept.at, receipt: None };
+    let came = heard.came();
+    Some(Came { own_key: kept.key.or(came.own_key.clone()), ..came })
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -7,7 +7,8 @@ use packhorse_core::failure::chain;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
@@ -56,13 +57,13 @@ impl std::fmt::Debug for Line {
 }
 
 impl Line {
-    /// A line whose session is kept under the id that this file names; it is made where it is not there, or cannot be read.
+    /// A line whose session is kept under the id that this file names; it is made where it is not there, or holds none.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be written.
+    /// Where the file cannot be read or written.
     pub fn open(path: &Path, connect: Connect) -> io::Result<Self> {
-        let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Session>(&bytes).ok());
+        let read = Session::read(path)?;
         let fresh = read.is_none();
         let session = read.unwrap_or_else(|| Session {
             // Letters and digits, no more than 23: more a broker of MQTT 3.1.1 need not take (section 3.1.3.1).
@@ -124,17 +125,39 @@ impl Line {
     }
 }
 
+impl Session {
+    fn read(path: &Path) -> io::Result<Option<Self>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let read = serde_json::from_slice(&bytes);
+        if let Err(error) = &read {
+            let path = path.display();
+            tracing::error!(
+                "{path} holds no session ({error}): triggers begin a new one, and messages that the broker kept for the old one are lost"
+            );
+        }
+        Ok(read.ok())
+    }
+}
+
 impl Book {
     /// What the broker may hold messages for though nobody wants them any more.
     fn unwanted(&self) -> Vec<String> {
         self.session.filters.difference(&self.wanted).cloned().collect()
     }
 
+    /// Durable when this returns, whole or not at all.
     fn write(&self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let temporary = path.with_extension(format!("{}", std::process::id()));
-        std::fs::write(&temporary, serde_json::to_vec(&self.session)?)?;
-        std::fs::rename(temporary, path)
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec(&self.session)?)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
     }
 }
 

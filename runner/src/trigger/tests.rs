@@ -2,14 +2,15 @@
 
 use super::books::{Books, Name};
 use super::folder;
+use super::inbox::Inbox;
 use super::judge::{Definition, Judge};
 use super::letters::{KEPT, Letter, Letters, Reason};
 use super::line::Line;
-use super::mqtt;
+use super::mqtt::{self, Heard};
 use super::shared::Shared;
 use super::starter::{Asked, Begun, Starter};
 use super::told::Told;
-use crate::bus::{Bus as _, MemoryBus, Message};
+use crate::bus::{Bus as _, BusError, MemoryBus, Message};
 use crate::store::{BoxFuture, MemoryKeyValue};
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::run::{RunId, WallTime};
@@ -218,6 +219,42 @@ async fn what_waits_is_found_by_the_next_process_and_what_was_begun_is_not() {
     third.say("t/gw-new", b"x");
     third.until("the new one", |stand| stand.started() >= 1).await;
     assert_eq!(third.stop().await, 1);
+}
+
+#[tokio::test]
+async fn what_keeping_it_again_keeps_twice_is_one_run() {
+    let stand = Stand::new(PLAIN);
+    let inbox = || Inbox::new(Arc::clone(&stand.shared), &stand.name);
+    let heard =
+        Heard { topic: "t/gw-1".to_owned(), payload: "x".into(), retain: false, at: WallTime(1), receipt: None };
+    let mut came = heard.came();
+    let mut first = inbox();
+    for _ in 0..2 {
+        first.keep(&mut [&mut came]).await.unwrap();
+    }
+    let found = inbox().load().await.unwrap();
+    let keys: Vec<_> = found.iter().map(|(number, came)| (*number, came.own_key.clone())).collect();
+    assert_eq!(keys, [(1, came.own_key.clone()), (2, came.own_key.clone())]);
+    assert!(came.own_key.is_some());
+}
+
+#[test]
+fn a_session_is_found_again_and_one_that_cannot_be_read_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    let open = || Line::open(&path, Box::new(|_| Box::pin(std::future::ready(Err(BusError::Closed)))));
+    let read = || std::fs::read_to_string(&path).unwrap();
+    open().unwrap().wants(["a/+".to_owned()].into());
+    let first = read();
+    assert!(first.contains("packhorseT") && first.contains("a/+"), "{first}");
+    open().unwrap();
+    assert_eq!(read(), first);
+    std::fs::write(&path, &first[..first.len() / 2]).unwrap();
+    open().unwrap();
+    assert!(read().contains("packhorseT") && read() != first);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(open().is_err(), "what is there and cannot be read is not written over");
 }
 
 fn letter(number: u64) -> Letter {

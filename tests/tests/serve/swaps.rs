@@ -6,6 +6,7 @@ use packhorse::plugin::{CacheFolder, Host, HostSettings};
 use packhorse_tests::child::PATIENCE;
 use packhorse_tests::{count, files};
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,8 @@ steps:
     uses: transfer.push
     with: { device: \"${{ inputs.device }}\", file: \"${{ inputs.image }}\", window: 8, rate: 8KiB/s }
 ";
+/// Bytes a second of each push, as written there.
+const RATE: usize = 8 << 10;
 /// Of so many swaps one is of the codec: compiling it takes a child process for about a second, and memory is as much in question as time.
 const CODECS: usize = 10;
 
@@ -93,6 +96,8 @@ struct Load<'a> {
     workflow: &'a Swapped,
     codec: &'a Swapped,
     over: AtomicBool,
+    /// The content of the codec that each device's run holds.
+    held: Mutex<BTreeMap<String, usize>>,
     /// Runs, and the most swaps that one of them saw.
     seen: Mutex<(usize, usize)>,
 }
@@ -106,6 +111,9 @@ impl Load<'_> {
             let before = all.map(Swapped::counted);
             let run = started(&self.at, "push", &json!({ "device": device, "image": self.image }));
             let after = all.map(Swapped::saved);
+            let first = &journal(&self.at, &run)[0];
+            let holds = self.codec.number(first["codec"]["digest"].as_str().expect("it is pinned"));
+            self.held.lock().unwrap().insert(device.to_owned(), holds);
             let view = ended(&self.at, &run);
             assert_eq!(status(&view), "succeeded", "{view:#}");
             let first = &journal(&self.at, &run)[0];
@@ -119,6 +127,13 @@ impl Load<'_> {
             *seen = (seen.0 + 1, seen.1.max(swaps));
             rounds += 1;
         }
+    }
+}
+
+impl Load<'_> {
+    /// How many contents of the codec are held.
+    fn codecs(&self) -> u64 {
+        self.held.lock().unwrap().values().collect::<BTreeSet<_>>().len() as u64
     }
 }
 
@@ -166,20 +181,25 @@ fn swaps_under_running_transfers_change_nothing_for_them() {
     plugin.swap(&at, &codec(&component, 0));
     workflow.swap(&at, PUSH.as_bytes());
     let _devices = daemon.devices("json-base64", "dev", devices, &["--loss", "0.1", "--seed", "5"]);
-    let (over, seen) = (AtomicBool::new(false), Mutex::default());
-    let load = Load { at: at.clone(), image: image.clone(), workflow: &workflow, codec: &plugin, over, seen };
+    let (over, held, seen) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+    let load = Load { at: at.clone(), image: image.clone(), workflow: &workflow, codec: &plugin, over, held, seen };
+    // They begin one after another, so that from the first round on as many codecs are held at once as there will be.
+    let apart = Duration::from_millis((1000 * bytes.len() / RATE / devices) as u64);
     let begun = Instant::now();
-    let memory: Vec<u64> = std::thread::scope(|scope| {
+    let all: Vec<(u64, u64)> = std::thread::scope(|scope| {
         for index in 1..=devices {
             let load = &load;
-            scope.spawn(move || load.pushes(&format!("dev-{index}")));
+            scope.spawn(move || {
+                std::thread::sleep(apart * index as u32);
+                load.pushes(&format!("dev-{index}"));
+            });
         }
         let swap = |number: usize| {
             match number % CODECS {
                 0 => plugin.swap(&at, &codec(&component, number)),
                 _ => workflow.swap(&at, format!("{PUSH}# {number}\n").as_bytes()),
             }
-            resident(pid)
+            (resident(pid), load.codecs())
         };
         let _over = Over(&load.over);
         (1..=swaps).map(swap).collect()
@@ -193,13 +213,14 @@ fn swaps_under_running_transfers_change_nothing_for_them() {
         assert!(daemon.has(&format!("dev-{index}"), &bytes), "dev-{index} has the image");
     }
     let (runs, most) = *load.seen.lock().unwrap();
-    let tenths: Vec<u64> = memory.chunks(swaps / 10).map(median).collect();
+    let (memory, codecs): (Vec<u64>, Vec<u64>) = all.into_iter().unzip();
+    let [tenths, codecs] = [memory, codecs].map(|all| all.chunks(swaps / 10).map(median).collect::<Vec<_>>());
     println!(
         "{swaps} swaps in {took:.1?}, {} of them of the codec, under {devices} pushes at a time, {runs} in all: each kept what it began with, \
-         though up to {most} swaps went by; memory in each tenth, KiB: {tenths:?}",
+         though up to {most} swaps went by; memory in each tenth, KiB: {tenths:?}, and codecs held at once: {codecs:?}",
         swaps / CODECS
     );
-    // At first all pushes share one codec; when those have ended there are as many as there will be. Quick counts end before that.
+    // Quick counts end before there are as many codecs as there will be.
     let (early, late) = (tenths[4], tenths[9]);
     assert!(runs < 4 * devices || late <= early + early / 20, "memory grew from {early} KiB to {late} KiB");
     daemon.stop();

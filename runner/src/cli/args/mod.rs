@@ -70,7 +70,7 @@ pub(super) enum Command {
     Openapi,
     /// Lists runs, newest first.
     Ps(PsArgs),
-    /// A live view of the process that works on the data folder: runs, bars, rates, and what waits for what. Ctrl-C ends it.
+    /// A live view of the process that works on the data folder: runs, bars, rates, and what waits for what. `q` or Ctrl-C ends it.
     Top(TopArgs),
     /// Shows one run: its steps, outputs and traffic.
     Show(RunRef),
