@@ -161,6 +161,7 @@ impl Actor {
         let (notes, mailbox) = NoteSender::new(run.clone(), ticket, self.signals.clone());
         let checkpoint = lane.course.checkpoint_for(&order.id);
         let carried = checkpoint.is_some();
+        let reachable = lane.course.run.state().live_attempt().is_none_or(|(_, _, attempt)| attempt.reachable);
         let id = order.id.clone();
         let job = Job {
             id: order.id,
@@ -169,6 +170,7 @@ impl Actor {
             epoch: order.epoch,
             checkpoint,
             before: order.before,
+            reachable,
             control: orders,
             notes,
             hold: Hold::new(self.writer.clone(), lane.course.nothing(), self.signals.clone()),

@@ -34,6 +34,8 @@ pub struct Job {
     pub checkpoint: Option<Vec<u8>>,
     /// What the attempt before it failed with, in this round of the step.
     pub before: Option<Failure>,
+    /// Whether its device was there when it was last at work. Who says so again, has heard it.
+    pub reachable: bool,
     /// Whether to go on.
     pub control: watch::Receiver<Control>,
     /// How it goes.

@@ -6,6 +6,7 @@ use packhorse_tests::child::PATIENCE;
 use packhorse_tests::{Child, count, files};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Counts, sleeps, counts again.
@@ -43,10 +44,13 @@ steps:
     with: { device: \"${{ inputs.device }}\", file: \"${{ inputs.image }}\", window: 8, rate: RATE }
 ";
 
+/// More than a push does in the time before a kill.
+const FURTHER: u64 = 32 << 10;
+
 /// What a run stands at: status and reason.
 type Stand = (&'static str, &'static str);
-/// A silent device counts as offline after half a minute; till then its push is at work.
-const AWAY: [Stand; 2] = [("waiting", "device_offline"), ("running", "working")];
+/// A silent device counts as offline after half a minute, and after a death as long as it says nothing.
+const AWAY: Stand = ("waiting", "device_offline");
 const PUSHING: Stand = ("running", "working");
 const SLEEPING: Stand = ("waiting", "sleeping");
 const PAUSED: Stand = ("paused", "pause_asked");
@@ -68,6 +72,8 @@ pub(crate) struct Kinds {
     sleeping: Vec<String>,
     /// To devices that are there, over a lossy link.
     pushing: Vec<String>,
+    /// Bytes that each of those had done when it was last looked at.
+    moved: Mutex<Vec<u64>>,
     _here: Child,
 }
 
@@ -75,8 +81,6 @@ pub(crate) struct Kinds {
 pub(crate) struct UnderWay {
     pub(crate) pushing: usize,
     pub(crate) sleeping: usize,
-    /// Of the pushes to devices that are away, those of which it was said.
-    pub(crate) offline: usize,
 }
 
 impl Kinds {
@@ -90,7 +94,7 @@ impl Kinds {
         daemon.save("pushing", &PUSH.replace("NAME", "pushing").replace("RATE", "12KiB/s"));
         daemon.save("away", &PUSH.replace("NAME", "away").replace("RATE", "1MiB/s"));
         daemon.ask(&["reload"]).expect("all are good");
-        let bytes = files::bytes(count(144, 384) * 1024, 9);
+        let bytes = files::bytes(count(192, 384) * 1024, 9);
         let image = daemon.upload("image", &bytes);
         let here = daemon.devices("json-base64", "dev", each, &["--loss", "0.2", "--seed", "3"]);
         let at = daemon.http();
@@ -107,32 +111,33 @@ impl Kinds {
         let paused: Vec<String> = (0..each).map(|index| counter("paused", index, "1h")).collect();
         wait(|| of(&at, "paused", SLEEPING) == each, || metrics(&at));
         paused.iter().for_each(|run| drop(post(&at, &format!("/v1/runs/{run}/pause"), &json!({})).is(202)));
-        let offline = count(0, each);
-        wait(|| of(&at, "away", AWAY[0]) >= offline, || metrics(&at));
+        wait(|| of(&at, "away", AWAY) == each, || metrics(&at));
         let pushing: Vec<String> = (1..=each).map(|index| push("pushing", &format!("dev-{index}"))).collect();
         let moves = |run: &String| show(&at, run)["progress"]["done"].as_u64() > Some(0);
         wait(|| pushing.iter().all(moves), || metrics(&at));
         // Some end while the daemon is dead.
-        let time = |index: usize| format!("{}ms", 4_000 + index * count(500, 300));
+        let time = |index: usize| format!("{}ms", 8_000 + index * count(500, 300));
         let sleeping = (0..each).map(|index| counter("sleeping", index, &time(index))).collect();
         let hold = hold["id"].as_str().expect("an id").to_owned();
-        Self { each, bytes, hold, away, line, held, paused, sleeping, pushing, _here: here }
+        let moved = Mutex::new(vec![0; each]);
+        Self { each, bytes, hold, away, line, held, paused, sleeping, pushing, moved, _here: here }
     }
 
-    /// Waits until every run that waits for somebody stands where it stood before; how many of the others are under way.
+    /// Waits until every run that waits for somebody stands where it stood before, and each that pushes has got further, so that no three
+    /// deaths find it where it was; how many of the others are under way.
     pub(crate) fn settled(&self, at: &str) -> UnderWay {
         let waiting = |page: &str| {
-            let away: usize = AWAY.iter().map(|stand| active(page, "away", *stand)).sum();
-            [away, active(page, "line", QUEUED) + 1, active(page, "held", HELD), active(page, "paused", PAUSED)]
+            let line = active(page, "line", QUEUED) + 1;
+            [active(page, "away", AWAY), line, active(page, "held", HELD), active(page, "paused", PAUSED)]
         };
         wait(|| waiting(&metrics(at)) == [self.each; 4], || metrics(at));
+        self.pushing
+            .iter()
+            .zip(self.moved.lock().unwrap().iter_mut())
+            .for_each(|(run, moved)| *moved = further(at, run, *moved));
         let page = metrics(at);
         assert_eq!(active(&page, "line", SLEEPING), 1, "one of the line is at work:\n{page}");
-        UnderWay {
-            pushing: active(&page, "pushing", PUSHING),
-            sleeping: active(&page, "sleeping", SLEEPING),
-            offline: active(&page, "away", AWAY[0]),
-        }
+        UnderWay { pushing: active(&page, "pushing", PUSHING), sleeping: active(&page, "sleeping", SLEEPING) }
     }
 
     /// Lets every run go on to its end, and looks at what each has done.
@@ -189,6 +194,20 @@ impl Kinds {
             assert!(begun >= free, "{run} began at {begun}, and the one before it was over at {free}");
             free = moment(&journal, "finished");
         }
+    }
+}
+
+/// Waits until a push has done that much more, and a checkpoint of it is written; what it has done then.
+fn further(at: &str, run: &str, than: u64) -> u64 {
+    let begun = Instant::now();
+    loop {
+        let view = show(at, run);
+        let done = view["progress"]["done"].as_u64().unwrap_or(0);
+        if done >= than + FURTHER || status(&view) == "succeeded" {
+            return done;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{run} got no further than {than}: {view:#}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -282,7 +282,6 @@ impl RunState {
         expect(!attempt.live, || format!("the effect of {step} is under way"))?;
         expect(matches!(attempt.work, Work::Effect { .. }), || format!("{step} has no effect"))?;
         attempt.live = true;
-        attempt.reachable = true;
         attempt.work = Work::Effect { epoch };
         if let Some(epoch) = epoch {
             expect(last == 0 || later(epoch, last), || format!("epoch {epoch} follows {last}"))?;

@@ -64,7 +64,7 @@ impl World {
         self.reflect_begin(&job, &task);
         let mut greetings = Greetings::default();
         let mut ear = Ear { device: device.clone(), heard: 0 };
-        let mut telling = Telling { reachable: true, view, last };
+        let mut telling = Telling { reachable: job.reachable, view, last };
         let run = self.link.run(order);
         tokio::pin!(run);
         let end = loop {
@@ -72,14 +72,14 @@ impl World {
                 biased;
                 Some(note) = told.recv() => {
                     self.heed(&job, &task, (&mut greetings, &mut ear), &note);
-                    telling.tell(&job, note);
+                    telling.tell(&job, note, ear.heard > 0);
                 }
                 end = &mut run => break end,
             }
         };
         while let Ok(note) = told.try_recv() {
             self.heed(&job, &task, (&mut greetings, &mut ear), &note);
-            telling.tell(&job, note);
+            telling.tell(&job, note, ear.heard > 0);
         }
         self.parted(greetings, &device).await;
         self.presence.iter().for_each(|presence| presence.unwatch(&device));
@@ -251,7 +251,8 @@ impl Telling {
         Kept::read(last.as_deref()?)?.checkpoint()
     }
 
-    fn tell(&mut self, job: &Job, note: LinkNote) {
+    /// `heard`: the device, since the job began.
+    fn tell(&mut self, job: &Job, note: LinkNote, heard: bool) {
         match note {
             LinkNote::Checkpoint(bytes) => {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.clone());
@@ -263,7 +264,8 @@ impl Telling {
             LinkNote::Progress(report, rejected, now) => {
                 let offline =
                     report.waiting.as_ref().is_some_and(|waiting| waiting.reason == WaitReason::DeviceOffline);
-                if self.reachable == offline {
+                // Not to have been silent for long yet does not make a device reachable that was not.
+                if self.reachable == offline && (offline || heard) {
                     self.reachable = !offline;
                     job.notes.send(Note::Reachable(!offline));
                 }

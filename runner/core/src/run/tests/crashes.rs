@@ -121,8 +121,8 @@ fn who_waits_when_the_process_dies_is_not_why() {
     let mut withheld = begun(push());
     withheld.decide(RunEvent::Withhold { why: Bar::Held, behind: None }).expect("never refused");
     withheld.line("parked a");
+    away.line("unreachable a");
     for _ in 0..10 {
-        away.line("unreachable a");
         for player in [&mut away, &mut waiting, &mut asleep, &mut withheld] {
             assert_eq!(player.line("crash").lines().next(), Some("  recovered"));
             assert!(!player.run.state().is_suspect());
