@@ -228,9 +228,8 @@ pub fn failure(error: &EngineError) -> Failure {
     let (code, class) = match error {
         EngineError::Unknown(_) | EngineError::Lost { .. } => ("PH8003", Class::Permanent),
         EngineError::Refused { source, .. } if source.is_about_codec() => ("PH6010", Class::Permanent),
-        EngineError::Refused { .. } | EngineError::Taken(_) | EngineError::GroupFull { .. } => {
-            ("PH8004", Class::Permanent)
-        }
+        EngineError::Refused { .. } | EngineError::Taken(_) => ("PH8004", Class::Permanent),
+        EngineError::GroupFull { .. } => ("PH8040", Class::Permanent),
         EngineError::Unreadable { .. } => ("PH8005", Class::Operator),
         EngineError::Store(_) | EngineError::Stopped(_) => ("PH7002", Class::Operator),
     };

@@ -190,11 +190,10 @@ pub(super) fn once(
 
 fn engine(error: &EngineError) -> Stop {
     match error {
-        EngineError::Unknown(_)
-        | EngineError::Lost { .. }
-        | EngineError::Refused { .. }
-        | EngineError::Taken(_)
-        | EngineError::GroupFull { .. } => Stop::usage("PH8004", chain(error)),
+        EngineError::Unknown(_) | EngineError::Lost { .. } | EngineError::Refused { .. } | EngineError::Taken(_) => {
+            Stop::usage("PH8004", chain(error))
+        }
+        EngineError::GroupFull { .. } => Stop::usage("PH8040", chain(error)),
         EngineError::Unreadable { .. } => Stop::unavailable("PH8005", chain(error)),
         EngineError::Store(_) | EngineError::Stopped(_) => Stop::unavailable("PH7002", chain(error)),
     }

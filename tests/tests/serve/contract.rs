@@ -110,7 +110,7 @@ fn report(daemon: &Daemon, at: &str, settings: &Path) -> (String, Value) {
 
 #[test]
 fn every_answer_to_made_up_requests_is_in_the_document() {
-    let mut daemon = Daemon::unlimited();
+    let mut daemon = Daemon::start();
     daemon.save("sleeper", SLEEPER);
     daemon.save("asked", ASKED);
     daemon.ask(&["reload"]).expect("both are good");

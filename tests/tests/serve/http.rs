@@ -15,10 +15,7 @@ const FAILER: &str =
     "kind: workflow/v1\nname: failer\nsteps:\n  - uses: fail\n    with: { message: it was meant to }\n";
 
 fn daemon() -> Daemon {
-    with_both(Daemon::start())
-}
-
-fn with_both(daemon: Daemon) -> Daemon {
+    let daemon = Daemon::start();
     daemon.save("sleeper", SLEEPER);
     daemon.save("failer", FAILER);
     daemon.ask(&["reload"]).expect("both are good");
@@ -129,7 +126,7 @@ fn the_document_is_checked_in() {
 
 #[test]
 fn one_key_is_one_run_however_often_and_across_a_kill() {
-    let mut daemon = with_both(Daemon::unlimited());
+    let mut daemon = daemon();
     let at = daemon.http();
     let body = json!({ "workflow": "sleeper", "inputs": { "time": "1s" } }).to_string();
     let ask = |at: &str, key: &str, body: &str| {

@@ -2,14 +2,14 @@
 
 use crate::client::get;
 use crate::daemon::Daemon;
+use crate::triggers::{listens, trigger, until};
+use packhorse_tests::child::PATIENCE;
 use packhorse_tests::client::Stranger;
 use packhorse_tests::mosquitto::Options;
 use packhorse_tests::{Mosquitto, count};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn orders(rate: u32, topic: &str) -> String {
     format!(
@@ -27,25 +27,11 @@ outputs: {{ number: \"${{{{ inputs.number }}}}\" }}
     )
 }
 
+/// The trigger.
+const ORDER: (&str, &str) = ("orders", "order");
+
 fn order(daemon: &Daemon) -> Option<Value> {
-    let listed = daemon.ask(&["triggers"])?;
-    listed["items"].as_array()?.iter().find(|trigger| trigger["id"] == "order").cloned()
-}
-
-fn until(daemon: &Daemon, wanted: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        let found = order(daemon);
-        if let Some(found) = found.clone().filter(|found| wanted(found)) {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{found:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn listens(daemon: &Daemon) {
-    until(daemon, |trigger| trigger["listens"] == true);
+    trigger(daemon, ORDER.0, ORDER.1)
 }
 
 /// How many runs there are of each order; of those that have not succeeded the number is not known.
@@ -94,7 +80,7 @@ fn what_is_said_while_no_daemon_is_there_is_done_when_it_comes() {
     let broker = Mosquitto::plain();
     let mut daemon = Daemon::beside(&broker);
     daemon.save("orders", &orders(6_000, "orders/+"));
-    listens(&daemon);
+    listens(&daemon, ORDER.0, ORDER.1);
     let many = count(20, 200);
     let rounds = count(2, 5);
     for round in 0..rounds {
@@ -120,9 +106,9 @@ fn what_waits_for_its_turn_outlives_the_process() {
     let mut daemon = Daemon::beside(&broker);
     // Two runs at once, then one a minute.
     daemon.save("orders", &orders(1, "orders/+"));
-    listens(&daemon);
+    listens(&daemon, ORDER.0, ORDER.1);
     say(&broker, 0..40);
-    until(&daemon, |trigger| trigger["waiting"].as_u64() >= Some(37));
+    until(&daemon, ORDER, |trigger| trigger["waiting"].as_u64() >= Some(37));
     let begun = Instant::now();
     while broker.log().matches("Received PUBACK from packhorseT").count() < 40 {
         assert!(begun.elapsed() < PATIENCE, "{}", broker.log());
@@ -142,11 +128,11 @@ fn what_waits_for_its_turn_outlives_the_process() {
     daemon.begin();
     daemon.save("orders", &orders(6_000, "orders/+"));
     one_each(&daemon, 40);
-    until(&daemon, |trigger| trigger["waiting"] == 0);
+    until(&daemon, ORDER, |trigger| trigger["waiting"] == 0);
     // And nothing of it comes again.
     daemon.kill();
     daemon.begin();
-    listens(&daemon);
+    listens(&daemon, ORDER.0, ORDER.1);
     assert_eq!(order(&daemon).unwrap()["waiting"], 0);
     one_each(&daemon, 40);
     daemon.stop();
@@ -157,12 +143,12 @@ fn a_broker_keeps_nothing_for_triggers_that_were_taken_away_while_no_daemon_was_
     let broker = Mosquitto::plain();
     let mut daemon = Daemon::beside(&broker);
     daemon.save("orders", &orders(6_000, "orders/+"));
-    listens(&daemon);
+    listens(&daemon, ORDER.0, ORDER.1);
     daemon.kill();
     daemon.save("orders", &orders(6_000, "other/+"));
     say(&broker, 0..5);
     daemon.begin();
-    listens(&daemon);
+    listens(&daemon, ORDER.0, ORDER.1);
     broker.wait_for("orders/+");
     let begun = Instant::now();
     while !broker.log().contains("Received UNSUBSCRIBE from packhorseT") {

@@ -58,3 +58,11 @@ fn who_asks_too_often_is_told_to_wait_and_nobody_else() {
     (0..4).for_each(|_| drop(elsewhere.ask(&["ps"]).exits(0)));
     daemon.stop();
 }
+
+#[test]
+fn without_a_word_a_hundred_requests_a_second_are_answered() {
+    let mut daemon = Daemon::with(|_| "{}".to_owned());
+    let answer = get(&daemon.http(), "/v1/runs").is(200);
+    assert_eq!(header(&answer, "RateLimit-Policy").as_deref(), Some("\"requests\";q=1000;w=10"), "{answer:?}");
+    daemon.stop();
+}

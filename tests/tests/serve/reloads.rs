@@ -21,7 +21,7 @@ fn median(mut of: Vec<u64>) -> u64 {
 #[test]
 fn reloads_without_end_cost_no_memory() {
     let rounds = count(400, 10_000);
-    let mut daemon = Daemon::unlimited();
+    let mut daemon = Daemon::start();
     let at = daemon.http();
     let pid = daemon.process().pid();
     let mut sizes = Vec::new();

@@ -3,12 +3,11 @@
 use crate::client::{get, post, send};
 use crate::daemon::{Daemon, status};
 use packhorse_tests::Mosquitto;
+use packhorse_tests::child::PATIENCE;
 use packhorse_tests::client::Stranger;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A workflow that tells what started it.
 fn noted(name: &str, triggers: &str) -> String {
@@ -54,14 +53,14 @@ fn succeeded(daemon: &Daemon, workflow: &str, count: usize) -> Vec<Value> {
     }
 }
 
-fn trigger(daemon: &Daemon, workflow: &str, id: &str) -> Option<Value> {
+pub(crate) fn trigger(daemon: &Daemon, workflow: &str, id: &str) -> Option<Value> {
     let listed = daemon.ask(&["triggers"])?;
     let found = |trigger: &&Value| trigger["workflow"] == workflow && trigger["id"] == id;
     listed["items"].as_array()?.iter().find(found).cloned()
 }
 
 /// Waits until a trigger is as wanted.
-fn until(daemon: &Daemon, (workflow, id): (&str, &str), wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(daemon: &Daemon, (workflow, id): (&str, &str), wanted: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let found = trigger(daemon, workflow, id);
@@ -73,7 +72,7 @@ fn until(daemon: &Daemon, (workflow, id): (&str, &str), wanted: impl Fn(&Value) 
     }
 }
 
-fn listens(daemon: &Daemon, workflow: &str, id: &str) {
+pub(crate) fn listens(daemon: &Daemon, workflow: &str, id: &str) {
     until(daemon, (workflow, id), |trigger| trigger["listens"] == true);
 }
 

@@ -12,7 +12,7 @@ const SLEEPS: &str = "kind: workflow/v1\nname: sleeps\ninputs:\n  n: { type: int
 
 #[test]
 fn many_runs_wait_and_are_there_again_after_a_kill() {
-    let mut daemon = Daemon::unlimited();
+    let mut daemon = Daemon::start();
     daemon.save("sleeps", SLEEPS);
     daemon.ask(&["reload"]).expect("it is good");
     let runs = count(1_000, 20_000) / CLIENTS * CLIENTS;
