@@ -10,9 +10,11 @@
 //! * `presence`: status topics of devices, where their wills lie
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
+//! * `allocator`: two settings of the C library's, made before everything else
 //! * `failpoint`: places where tests strike this process; every room may name it
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
+pub mod allocator;
 pub mod app;
 pub mod blob;
 pub mod bus;

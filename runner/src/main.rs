@@ -6,6 +6,7 @@ fn main() -> ExitCode {
     if let Some(exit) = packhorse::plugin::child_of_a_compiler() {
         return exit;
     }
+    packhorse::allocator::tune();
     packhorse::bus::install_crypto();
     if let Err(why) = packhorse::failpoint::arm() {
         packhorse::cli::failed_to_arm(&why);
