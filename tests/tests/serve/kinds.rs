@@ -116,7 +116,7 @@ impl Kinds {
         let moves = |run: &String| show(&at, run)["progress"]["done"].as_u64() > Some(0);
         wait(|| pushing.iter().all(moves), || metrics(&at));
         // Some end while the daemon is dead.
-        let time = |index: usize| format!("{}ms", 8_000 + index * count(500, 300));
+        let time = |index: usize| format!("{}ms", 20_000 + index * count(500, 300));
         let sleeping = (0..each).map(|index| counter("sleeping", index, &time(index))).collect();
         let hold = hold["id"].as_str().expect("an id").to_owned();
         let moved = Mutex::new(vec![0; each]);
