@@ -22,7 +22,7 @@ impl Keys {
             let _ = tcsetattr(stdin(), OptionalActions::Now, &each);
             // It ends with the process: a read of a terminal cannot be called back.
             std::thread::spawn(move || {
-                stdin().bytes().map_while(Result::ok).all(|key| press.blocking_send(key).is_ok())
+                stdin().lock().bytes().map_while(Result::ok).all(|key| press.blocking_send(key).is_ok())
             });
         }
         Self { before, pressed }

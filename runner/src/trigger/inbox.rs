@@ -133,7 +133,7 @@ fn read_back(value: &Value) -> Option<Came> {
     let payload = Bytes::from(STANDARD.decode(kept.payload).ok()?);
     let heard = Heard { topic: kept.topic, payload, retain: kept.retain, at: kept.at, receipt: None };
     let came = heard.came();
-    Some(Came { own_key: kept.key.or(came.own_key.clone()), ..came })
+    Some(Came { own_key: kept.key.or_else(|| came.own_key.clone()), ..came })
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -22,7 +22,7 @@ const fn room(name: &'static str, knows: &'static [&'static str], core: Core, fa
 }
 
 /// Adapters know none of their kind; each room above knows those below.
-const ROOMS: [Room; 15] = [
+const ROOMS: [Room; 16] = [
     room("bus", &[], Core::All, false),
     room("store", &[], Core::All, false),
     room("blob", &[], Core::All, true),
@@ -35,6 +35,7 @@ const ROOMS: [Room; 15] = [
     room("serve", &["engine", "catalog", "trigger"], Core::All, false),
     room("device", &["link", "bus", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("settings", &[], Core::All, false),
+    room("allocator", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room("failpoint", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room(
         "app",
