@@ -1,8 +1,8 @@
 //! What the allocator of the C library keeps of memory that was given back.
 
-/// As many arenas as processors, and no larger pieces in them: by itself glibc has eight for each processor, and lets pieces of up to 32 MiB
+/// As many arenas as processors, from two to eight, and no large pieces in them: by itself glibc has eight for each processor, and lets pieces of up to 32 MiB
 /// into them once such pieces were given back. A daemon whose codecs are swapped under transfers keeps 85 instead of 114 MB so. What
-/// `MALLOC_ARENA_MAX` or `MALLOC_MMAP_THRESHOLD_` say comes first (mallopt(3)). Call it before there is another thread.
+/// `MALLOC_ARENA_MAX` or `MALLOC_MMAP_THRESHOLD_` say comes first (mallopt(3)), what `GLIBC_TUNABLES` says does not. Call it before there is another thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn tune() {
     let arenas = std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8)) as libc::c_int;

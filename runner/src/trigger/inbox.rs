@@ -10,6 +10,7 @@ use bytes::Bytes;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::WallTime;
+use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -30,8 +31,7 @@ struct Kept {
     retain: bool,
     at: WallTime,
     /// Its own key, the same in every copy where keeping it failed half-way and was done again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    key: String,
 }
 
 /// What waits of one trigger. A number grows with each message; what was dealt with is gone, and all below `first` are.
@@ -64,7 +64,7 @@ impl Inbox {
             }
         }
         self.open.extend(found.iter().map(|(number, _)| *number));
-        Ok(found.into_iter().map(|(number, came)| (number, self.own(number, came))).collect())
+        Ok(found)
     }
 
     /// Keeps what came as messages; they are durable when this returns. Their own keys, with which they are known from now on, they have even
@@ -74,8 +74,9 @@ impl Inbox {
         let key = format!("{}:last", self.prefix);
         let last = self.shared.ask(KvRequest::Incr { key, by }).await?.as_u64().unwrap_or_default();
         let numbers: Vec<u64> = (last + 1 - by.unsigned_abs()..=last).collect();
-        for (number, came) in numbers.iter().zip(all.iter_mut()) {
-            **came = self.own(*number, std::mem::take(*came));
+        for came in all.iter_mut() {
+            // Not by its number: where a store loses the last ones, another message has it next.
+            came.own_key.get_or_insert_with(|| format!("inbox {:032x}", rand::rng().random::<u128>()));
         }
         let set = |(number, came): (&u64, &&mut Came)| {
             let value = serde_json::to_string(&kept(came)?).ok()?;
@@ -111,12 +112,6 @@ impl Inbox {
         }
     }
 
-    /// Under the key that makes one run of it however often it is taken from here.
-    fn own(&self, number: u64, mut came: Came) -> Came {
-        came.own_key.get_or_insert_with(|| format!("inbox {} {number}", self.prefix.trim_start_matches('\u{1}')));
-        came
-    }
-
     fn place(&self, number: u64) -> String {
         format!("{}:{number}", self.prefix)
     }
@@ -125,15 +120,14 @@ impl Inbox {
 fn kept(came: &Came) -> Option<Kept> {
     let heard = came.message.as_ref()?;
     let (topic, payload) = (heard.topic.clone(), STANDARD.encode(&heard.payload));
-    Some(Kept { topic, payload, retain: heard.retain, at: heard.at, key: came.own_key.clone() })
+    Some(Kept { topic, payload, retain: heard.retain, at: heard.at, key: came.own_key.clone()? })
 }
 
 fn read_back(value: &Value) -> Option<Came> {
     let kept: Kept = serde_json::from_str(value.as_str()?).ok()?;
     let payload = Bytes::from(STANDARD.decode(kept.payload).ok()?);
     let heard = Heard { topic: kept.topic, payload, retain: kept.retain, at: kept.at, receipt: None };
-    let came = heard.came();
-    Some(Came { own_key: kept.key.or_else(|| came.own_key.clone()), ..came })
+    Some(Came { own_key: Some(kept.key), ..heard.came() })
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -197,7 +197,7 @@ impl Kinds {
     }
 }
 
-/// Waits until a push has done that much more, and a checkpoint of it is written; what it has done then.
+/// Waits until a push has done so much more, or is over; what it has done then.
 fn further(at: &str, run: &str, than: u64) -> u64 {
     let begun = Instant::now();
     loop {
