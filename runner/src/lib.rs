@@ -11,6 +11,7 @@
 //! * `serve`: what a running process offers to others
 //! * `device`: the simulated device
 //! * `allocator`: two settings of the C library's, made before everything else
+//! * `counts`: what is counted for Prometheus; every room may name it
 //! * `failpoint`: places where tests strike this process; every room may name it
 //! * `app`: builds the adapters and puts them together; `cli`, `settings`: the command line
 
@@ -20,6 +21,7 @@ pub mod blob;
 pub mod bus;
 pub mod catalog;
 pub mod cli;
+pub mod counts;
 pub mod device;
 pub mod engine;
 pub mod failpoint;

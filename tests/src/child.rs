@@ -61,6 +61,10 @@ impl Ended {
 impl Child {
     /// Starts a process with nothing on stdin.
     pub fn start(mut command: Command, what: &str) -> Self {
+        // Lines for people, as most tests look for them; who wants others says so before.
+        if command.get_envs().all(|(name, _)| name != "PACKHORSE_LOG_FORMAT") {
+            command.env("PACKHORSE_LOG_FORMAT", "text");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{what} cannot be started: {error}"));
         let out = Collected::of(process.stdout.take().expect("stdout is piped"));

@@ -105,9 +105,12 @@ async fn devices(ground: &Ground, catalogs: &Catalogs, id: Option<String>) -> Re
 pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, Failure> {
     match question {
         Question::List { all, limit } => {
-            let runs = engine.list(if all { limit } else { SEARCHED }).await.map_err(|error| failure(&error))?;
-            let items = runs.into_iter().filter(|run| all || !run.view.status.is_final()).take(limit);
-            Ok(json!({ "items": items.collect::<Vec<_>>() }))
+            if all {
+                let runs = engine.list(limit).await.map_err(|error| failure(&error))?;
+                return Ok(json!({ "items": runs }));
+            }
+            let (runs, in_all) = engine.unfinished(limit).await.map_err(|error| failure(&error))?;
+            Ok(json!({ "items": runs, "in_all": in_all }))
         }
         Question::Show { run } => {
             let run = find(engine, &run).await?;
@@ -168,10 +171,11 @@ async fn explain(engine: &EngineHandle, subject: &str) -> Result<Value, Failure>
         let run = find(engine, subject).await?;
         return Ok(json!({ "items": [view(engine, &run).await?] }));
     }
-    let runs = engine.list(SEARCHED).await.map_err(|error| failure(&error))?;
-    let of_device = runs.into_iter().filter(|run| run.view.devices.iter().any(|device| device == subject));
-    let (ended, open): (Vec<LiveView>, Vec<LiveView>) = of_device.partition(|run| run.view.status.is_final());
-    let items: Vec<LiveView> = open.into_iter().take(OPEN).chain(ended.into_iter().take(ENDED)).collect();
+    let of_device = |run: &LiveView| run.view.devices.iter().any(|device| device == subject);
+    let (open, _) = engine.unfinished(usize::MAX).await.map_err(|error| failure(&error))?;
+    let recent = engine.list(SEARCHED).await.map_err(|error| failure(&error))?;
+    let ended = recent.into_iter().filter(|run| run.view.status.is_final() && of_device(run)).take(ENDED);
+    let items: Vec<LiveView> = open.into_iter().filter(of_device).take(OPEN).chain(ended).collect();
     Ok(json!({ "items": items }))
 }
 

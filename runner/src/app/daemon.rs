@@ -1,6 +1,7 @@
 //! A process that starts runs for others: takes up what is unfinished, follows the folders, answers over HTTP, lets go of runs that have
 //! ended.
 
+use super::journal::STORE;
 use super::launch::{Launch, Local, Prepared, TAKEN, launch, launch_as, prepare};
 use super::library::Library;
 use super::repin::{Repin, repin};
@@ -45,6 +46,7 @@ pub struct Daemon {
     triggers: Triggers,
     presence: Option<Presence>,
     ended: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -80,7 +82,8 @@ impl Daemon {
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
                 let audit = Arc::clone(&app.audit);
                 let http = Http::start(listener, Api { runner, access, limits, metrics, audit });
-                Ok((Self { app, catalogs, http, triggers: begun, presence, ended }, taken))
+                let heartbeat = super::heartbeat::begin();
+                Ok((Self { app, catalogs, http, triggers: begun, presence, ended, heartbeat }, taken))
             }
             Err(stop) => {
                 app.stop().await?;
@@ -96,6 +99,7 @@ impl Daemon {
         self.http.stop().await;
         let stopped = self.app.stop().await;
         self.ended.abort();
+        self.heartbeat.abort();
         stopped
     }
 }
@@ -242,7 +246,9 @@ impl Runner for Behind {
 
     fn ready(&self) -> Readiness {
         let broker = self.ground.world.bus.status().borrow().is_connected();
-        Readiness { journal: !self.ground.engine.has_stopped(), broker }
+        let file = std::fs::metadata(self.ground.settings.data.join(STORE)).ok();
+        let journal_bytes = file.map(|file| file.len());
+        Readiness { journal: !self.ground.engine.has_stopped(), broker, journal_bytes }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Devices: the folder as it is now, and what a device said last of itself.
 
 use crate::app::exit::Stop;
-use crate::store::{KeyValue, wall};
+use crate::store::{KeyValue, steady};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::registry::{self, Clash, Devices, Registry};
@@ -65,7 +65,7 @@ fn tied(name: &str, clash: &Clash) -> Stop {
 pub(super) async fn hello(index: &dyn KeyValue, device: &str) -> Result<Option<Value>, Failure> {
     let key = crate::engine::hello_key(device);
     let failed = |error| Failure::new("PH7002", Class::Transient, chain(&error));
-    let kept = index.operate(KvRequest::Get { key }, wall()).await.map_err(failed)?;
+    let kept = index.operate(KvRequest::Get { key }, steady()).await.map_err(failed)?;
     // What cannot be read was written by another version: as good as none.
     Ok(kept.as_str().and_then(|text| serde_json::from_str(text).ok()))
 }

@@ -3,7 +3,7 @@
 use super::launch::with_large_stack;
 use super::start::Ground;
 use crate::engine::new_run_id;
-use crate::store::{KeyValue, wall};
+use crate::store::{KeyValue, steady, wall};
 use packhorse_core::admission::{Hold, Selector};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
@@ -101,7 +101,7 @@ impl Kept {
     }
 
     async fn ask(&self, request: KvRequest) -> Result<Value, Failure> {
-        let done = self.index.operate(request, wall()).await;
+        let done = self.index.operate(request, steady()).await;
         done.map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))
     }
 }

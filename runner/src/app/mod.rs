@@ -13,6 +13,7 @@
 //! * `answers`: what the control socket answers
 //! * `repin`: moves runs to another build of their codec
 //! * `daemon`: a process that starts runs for others; `once`: one run for all requests with one key
+//! * `heartbeat`: what a daemon does every few seconds
 //! * `devices`: the folder of devices, and what they said last of themselves
 //! * `holds`: which runs must not go on for now
 //! * `doctor`: looks at everything that runs need
@@ -27,6 +28,7 @@ mod devices;
 pub mod doctor;
 pub mod exit;
 mod fit;
+mod heartbeat;
 mod holds;
 mod journal;
 mod launch;

@@ -6,7 +6,7 @@
 use super::launch::TAKEN;
 use crate::engine::new_run_id;
 use crate::serve::http::Once;
-use crate::store::{KeyValue, KvError, wall};
+use crate::store::{KeyValue, KvError, steady};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::hex;
@@ -73,7 +73,7 @@ async fn written(index: &dyn KeyValue, key: &str, once: &Once) -> Result<Option<
 
 async fn ask(index: &dyn KeyValue, request: KvRequest) -> Result<Value, Failure> {
     let failed = |error: KvError| Failure::new("PH7002", Class::Transient, chain(&error));
-    index.operate(request, wall()).await.map_err(failed)
+    index.operate(request, steady()).await.map_err(failed)
 }
 
 #[cfg(test)]

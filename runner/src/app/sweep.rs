@@ -3,7 +3,7 @@
 use super::exit::Stop;
 use super::journal::Opened;
 use crate::settings::Settings;
-use crate::store::{Journal, StoreError, Sweeper, Swept, wall};
+use crate::store::{Journal, StoreError, Sweeper, Swept, steady, wall};
 use packhorse_core::failure::chain;
 use packhorse_core::run::Retention;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ impl Sweeping {
             loop {
                 let (journal, data) = (journal.clone(), data.clone());
                 let round = tokio::task::spawn_blocking(move || {
-                    let swept = sweeper.round(&*journal, wall(), MOST);
+                    let swept = sweeper.round(&*journal, steady(), MOST);
                     (sweeper, swept, old_files(&data.join("quarantine")))
                 });
                 let Ok((returned, swept, files)) = round.await else { return };

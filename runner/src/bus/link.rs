@@ -16,6 +16,7 @@ use super::outbox::{Queued, Waiting};
 use super::watchdog::{Pulse, bump, guard, idle};
 use super::wire::{Arrived, Client, Signal, Welcome, Wire, broken};
 use super::{Acknowledge, BusError, BusStatus, Message, Reason, registry};
+use crate::counts;
 
 /// How long messages are held that nobody has subscribed to yet: a broker that kept a session sends them at once.
 const STRAYS: Duration = Duration::from_secs(5);
@@ -65,6 +66,7 @@ impl Link {
         let (address, protocol) = (Arc::clone(&self.address), self.wire.protocol());
         let session_present = self.welcome.session_present;
         tracing::info!(%address, ?protocol, generation, session_present, "MQTT connected");
+        counts::mqtt_connected(&address, generation > 1);
         let connected = BusStatus::Connected { address, protocol, limits, session_present, generation };
         shared.status.send_replace(connected);
         let keep_alive = self.wire.keep_alive();
@@ -116,7 +118,9 @@ async fn drive(wire: &mut Wire, flights: &mut Flights, shared: &Shared, pulse: &
     loop {
         match wire.next().await {
             Ok(signal) => {
-                pulse.inflight.store(wire.inflight(), Ordering::Relaxed);
+                let inflight = wire.inflight();
+                pulse.inflight.store(inflight, Ordering::Relaxed);
+                counts::mqtt_inflight(inflight);
                 if let Some(ended) = handle(signal, flights, shared, pulse) {
                     return ended;
                 }

@@ -6,6 +6,7 @@
 //! * `remote`: asks a daemon on another machine what is asked of one here; `afar`: `run` and `logs -f` there
 //! * `devices`: what the registry says of devices
 //! * `ask`: `ps show cancel pause retry`; `top`: the same, live, `keys`: which end it; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
+//! * `logging`: lines on stderr, for people or as JSON
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine, `repin` moves runs to another build), `device`, `fastdfs` (a client of any FastDFS, and the server
 //!   alone), `broker`, `demo`
@@ -29,6 +30,7 @@ mod gc;
 mod hold;
 mod keys;
 mod listen;
+mod logging;
 mod logs;
 mod pin;
 mod plugin;
@@ -56,7 +58,8 @@ pub async fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Succeeded };
         }
     };
-    start_log(cli.verbose);
+    let daemon = matches!(cli.command, Command::Serve(_));
+    let _logs = logging::Logs { verbose: cli.verbose, format: cli.log_format, daemon }.start();
     let output = cli.output;
     let done = match remote::fits(&cli.at, &command) {
         Ok(()) => dispatch(cli).await,
@@ -109,24 +112,6 @@ async fn dispatch(cli: Cli) -> Result<Exit, Stop> {
             Ok(Exit::Succeeded)
         }
     }
-}
-
-/// Logs go to stderr: warnings, with `-v` info, with `-vv` everything of ours; `PACKHORSE_LOG` (or `RUST_LOG`) decides instead.
-fn start_log(verbose: u8) {
-    let filter = std::env::var("PACKHORSE_LOG").or_else(|_| std::env::var("RUST_LOG")).unwrap_or_else(|_| {
-        let level = match verbose {
-            0 => "warn",
-            1 => "info",
-            _ => "debug",
-        };
-        format!("error,packhorse={level},packhorse_core={level},packhorse_fastdfs={level}")
-    });
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none())
-        .with_target(false);
-    drop(subscriber.try_init());
 }
 
 /// The settings that these flags and variables give.

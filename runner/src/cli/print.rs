@@ -1,6 +1,7 @@
 //! Results to stdout, everything else to stderr.
 
 use super::args::Output;
+use super::logging;
 use crate::app::exit::Stop;
 use crate::engine::LiveView;
 use packhorse_core::run::{RunStatus, RunView, StepStatus, StepView};
@@ -32,8 +33,10 @@ impl Show {
 
     /// A word for people on stderr, unless quiet.
     pub(super) fn note(self, text: &str) {
-        if !self.quiet {
-            write_err(text);
+        match () {
+            () if self.quiet => {}
+            () if logging::is_json() => tracing::info!(target: "packhorse", "{text}"),
+            () => write_err(text),
         }
     }
 }
@@ -50,9 +53,14 @@ pub(super) fn write_err(text: &str) {
 
 /// An error that ends a command; with `-o json` also as an object on stdout.
 pub(super) fn stop(stop: &Stop, output: Output) {
-    write_err(&stop.to_string());
+    let failure = &stop.failure;
+    if logging::is_json() {
+        let (code, hint) = (failure.code.as_str(), failure.hint.as_deref());
+        tracing::error!(target: "packhorse", code, hint, "{}", failure.message);
+    } else {
+        write_err(&stop.to_string());
+    }
     if output == Output::Json {
-        let failure = &stop.failure;
         let error =
             json!({ "code": failure.code, "class": failure.class, "message": failure.message, "hint": failure.hint });
         write_out(&json!({ "error": error }).to_string());

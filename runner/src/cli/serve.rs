@@ -7,6 +7,7 @@ use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
 use crate::app::{self, Daemon};
 use crate::catalog::Generation;
+use crate::counts;
 use crate::serve::control::Question;
 use packhorse_core::catalog::Entry;
 use serde_json::Value;
@@ -17,6 +18,8 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
     settings.serve.paused = args.paused;
     let mut signals = Signals::take()?;
     let mut hangups = hangups()?;
+    // Before plugins: what counts their calls is made with them.
+    counts::begin();
     let host = app::host(&settings.plugins, &settings.profiles).await?;
     let (daemon, taken) = Daemon::start(settings, host).await?;
     announce(&daemon.app, show);

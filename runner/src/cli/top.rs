@@ -30,34 +30,41 @@ pub(super) async fn top(args: TopArgs, at: &ServerArgs, show: Show) -> Result<Ex
     let settings = settings(args.data, at)?;
     let mut rates = Rates::default();
     let live = show.output == Output::Text && std::io::stdout().is_terminal();
-    let items = look(&settings).await?;
+    let all = look(&settings).await?;
     if !live {
-        show.result(&snapshot(&items), || table(&items, &rates));
+        show.result(&snapshot(&all), || table(&all, &rates));
         return Ok(Exit::Succeeded);
     }
     let (mut signals, mut keys) = (Signals::take()?, Keys::take());
-    let mut items = items;
+    let mut all = all;
     loop {
-        rates.learn(&items);
+        rates.learn(&all.items);
         let mut out = std::io::stdout().lock();
         // A terminal that is gone is noticed by its signal.
-        drop(writeln!(out, "{CLEAR}{}\n\nq ends", table(&items, &rates)).and_then(|()| out.flush()));
+        drop(writeln!(out, "{CLEAR}{}\n\nq ends", table(&all, &rates)).and_then(|()| out.flush()));
         drop(out);
         tokio::select! {
             _ = signals.next() => return Ok(Exit::Succeeded),
             () = keys.pressed(b'q') => return Ok(Exit::Succeeded),
             () = tokio::time::sleep(Duration::from_secs(args.every)) => {}
         }
-        items = look(&settings).await?;
+        all = look(&settings).await?;
     }
 }
 
-/// The unfinished runs, those at work first.
-async fn look(settings: &Settings) -> Result<Vec<LiveView>, Stop> {
+/// The unfinished runs that are looked at, those at work first, and how many there are in all.
+#[derive(Debug)]
+struct Open {
+    items: Vec<LiveView>,
+    in_all: usize,
+}
+
+async fn look(settings: &Settings) -> Result<Open, Stop> {
     let value = ask_daemon(settings, Question::List { all: false, limit: MOST }).await?;
     let mut items = runs(&value)?;
     items.sort_by_key(|live| (order(live.view.status), live.view.created_at));
-    Ok(items)
+    let in_all = value["in_all"].as_u64().and_then(|all| usize::try_from(all).ok());
+    Ok(Open { in_all: in_all.unwrap_or(items.len()), items })
 }
 
 const fn order(status: RunStatus) -> u8 {
@@ -69,15 +76,17 @@ const fn order(status: RunStatus) -> u8 {
     }
 }
 
-fn snapshot(items: &[LiveView]) -> Value {
-    json!({ "items": items, "totals": totals(items) })
+fn snapshot(all: &Open) -> Value {
+    json!({ "items": all.items, "totals": totals(all) })
 }
 
-fn totals(items: &[LiveView]) -> Value {
+fn totals(all: &Open) -> Value {
+    let items = &all.items;
     let count = |wanted: RunStatus| items.iter().filter(|live| live.view.status == wanted).count();
     let sum = |figure: fn(&LiveView) -> u64| items.iter().map(figure).sum::<u64>();
     json!({
-        "runs": items.len(),
+        "runs": all.in_all,
+        "looked_at": items.len(),
         "running": count(RunStatus::Running),
         "waiting": count(RunStatus::Waiting),
         "queued": count(RunStatus::Queued),
@@ -120,12 +129,14 @@ impl Rates {
     }
 }
 
-fn table(items: &[LiveView], rates: &Rates) -> String {
+fn table(all: &Open, rates: &Rates) -> String {
+    let items = &all.items;
+    let newest = if all.in_all > items.len() { format!(", of the newest {}", items.len()) } else { String::new() };
     let count = |wanted: RunStatus| items.iter().filter(|live| live.view.status == wanted).count();
     let rate: f64 = items.iter().filter_map(|live| rates.of(live)).sum();
     let head = format!(
-        "{} runs: {} running, {} waiting, {} queued, {} paused   {}/s",
-        items.len(),
+        "{} runs{newest}: {} running, {} waiting, {} queued, {} paused   {}/s",
+        all.in_all,
         count(RunStatus::Running) + count(RunStatus::Cancelling),
         count(RunStatus::Waiting),
         count(RunStatus::Queued),
@@ -137,7 +148,7 @@ fn table(items: &[LiveView], rates: &Rates) -> String {
         "RUN", "WORKFLOW", "DEVICE", "STATUS", "", "", "RATE", "ETA", "RESENT, OR WAITS FOR"
     );
     let rows = items.iter().take(ROWS).map(|live| row(live, rates));
-    let more = (items.len() > ROWS).then(|| format!("… and {} more", items.len() - ROWS));
+    let more = (all.in_all > ROWS).then(|| format!("… and {} more", all.in_all - items.len().min(ROWS)));
     [head, String::new(), titles].into_iter().chain(rows).chain(more).collect::<Vec<_>>().join("\n")
 }
 
@@ -215,12 +226,15 @@ mod tests {
         let progress = json!({ "progress": { "done": 50, "total": 100, "text": "resent 0.4%" } });
         let behind = json!({ "unfinished": { "reason": "overtaken", "since": 1_700_000_000_000_u64, "waiting_for": "x", "behind": "run_X" } });
         let items = [live("running", "working", progress), live("waiting", "overtaken", behind)];
-        let text = table(&items, &Rates::default());
+        let all = Open { items: items.to_vec(), in_all: 2 };
+        let text = table(&all, &Rates::default());
         for words in
             ["2 runs: 1 running, 1 waiting", "50%", "resent 0.4%", "overtaken: behind run_X, since 22:13:20", "gw-1"]
         {
             assert!(text.contains(words), "`{words}` is not in\n{text}");
         }
-        assert_eq!(snapshot(&items)["totals"]["total_bytes"], 100);
+        assert_eq!(snapshot(&all)["totals"]["total_bytes"], 100);
+        let text = table(&Open { in_all: 20_000, ..all }, &Rates::default());
+        assert!(text.contains("20000 runs, of the newest 2: 1 running") && text.contains("and 19998 more"), "{text}");
     }
 }

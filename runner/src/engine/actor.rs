@@ -7,6 +7,7 @@ use super::gate::{Gate, Ticket};
 use super::handle::{Counted, EngineError, NewRun, Parts, not_live};
 use super::lane::{Lane, Pending};
 use super::load::{CLAIM, Loaded, Loader};
+use crate::counts;
 use crate::store::{Claim, Token, Writer};
 use packhorse_core::failure::{Failure, chain};
 use packhorse_core::run::{Moment, Reason, Run, RunEvent, RunId, RunStatus, WallTime};
@@ -189,12 +190,19 @@ impl Actor {
     }
 
     fn census(&self) -> Vec<Counted> {
-        let mut counts: BTreeMap<(String, RunStatus, Option<Reason>), usize> = BTreeMap::new();
+        let now = self.clock.now();
+        let mut counts: BTreeMap<(&str, RunStatus, Option<Reason>, u8), (usize, WallTime)> = BTreeMap::new();
         for lane in self.lanes.values() {
-            let (status, reason) = lane.course.run.state().standing();
-            *counts.entry((lane.context.workflow.clone(), status, reason)).or_default() += 1;
+            let state = lane.course.run.state();
+            let (status, reason) = state.standing();
+            let key = (lane.context.workflow.as_str(), status, reason, lane.context.priority);
+            let (runs, first) = counts.entry(key).or_insert((0, now));
+            (*runs, *first) = (*runs + 1, state.created_at.min(*first));
         }
-        let counted = |((workflow, status, reason), runs)| Counted { workflow, status, reason, runs };
+        let counted = |((workflow, status, reason, priority), (runs, first)): ((&str, _, _, _), (_, _))| {
+            let oldest = now.since(first);
+            Counted { workflow: workflow.to_owned(), status, reason, priority, runs, oldest }
+        };
         counts.into_iter().map(counted).collect()
     }
 
@@ -206,7 +214,12 @@ impl Actor {
             }
             Signal::Saved { run, committed } => {
                 self.outstanding -= 1;
-                self.judge(&run, committed)?;
+                if let Some(lane) = self.lanes.get_mut(&run) {
+                    lane.saving = false;
+                }
+                if self.judge(&run, committed)? {
+                    self.save_checkpoint(&run);
+                }
             }
             Signal::Refused { run, committed } => {
                 self.judge(&run, committed)?;
@@ -349,10 +362,12 @@ impl Actor {
     /// Does all that is due.
     fn time(&mut self) {
         let now = self.clock.now();
+        counts::timers(self.due.len());
         while let Some((at, ..)) = self.due.first()
             && *at <= now
         {
-            let Some((_, run, due)) = self.due.pop_first() else { return };
+            let Some((at, run, due)) = self.due.pop_first() else { return };
+            counts::timer_fired(now.since(at));
             match due {
                 Due::Tick => {
                     if let Some(lane) = self.lanes.get_mut(&run) {

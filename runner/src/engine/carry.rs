@@ -66,7 +66,11 @@ impl Actor {
             }
         }
         let (mut facts, mut replies) = (decision.facts, Vec::new());
+        let mut lines = decision.lines;
         if let Some((first, starter)) = lane.first.take() {
+            if let Some(line) = lane.course.run.state().notable(&first) {
+                lines.insert(0, line);
+            }
             facts.insert(0, first);
             replies.push(starter);
         }
@@ -89,7 +93,8 @@ impl Actor {
         }
         let orders = decision.effects.into_iter().map(|order| (order, None)).collect();
         replies.extend(reply);
-        lane.pending.push_back(Pending { orders, replies, ..Pending::default() });
+        let told = lane.told(&facts, lines);
+        lane.pending.push_back(Pending { orders, replies, told, ..Pending::default() });
         let append = lane.course.append(&facts);
         let (signals, run) = (self.signals.clone(), run.clone());
         self.outstanding += 1;
@@ -106,6 +111,9 @@ impl Actor {
         };
         for reply in pending.replies.drain(..) {
             drop(reply.send(Ok(())));
+        }
+        if let Some(lane) = self.lanes.get(run) {
+            std::mem::take(&mut pending.told).tell(&lane.context);
         }
         for (order, stop) in std::mem::take(&mut pending.orders) {
             match stop {
@@ -215,7 +223,9 @@ impl Actor {
     }
 
     pub(super) fn save_checkpoint(&mut self, run: &RunId) {
-        let Some(lane) = self.lanes.get_mut(run).filter(|lane| lane.course.has_unsaved()) else { return };
+        let unsaved = |lane: &&mut Lane| lane.course.has_unsaved() && !lane.saving;
+        let Some(lane) = self.lanes.get_mut(run).filter(unsaved) else { return };
+        lane.saving = true;
         let append = lane.course.append(&[]);
         let (signals, run) = (self.signals.clone(), run.clone());
         self.outstanding += 1;

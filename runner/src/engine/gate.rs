@@ -211,7 +211,6 @@ impl Actor {
                 }
             }
             Verdict::Supersede(by) => {
-                tracing::info!(%run, %by, "superseded by a newer image");
                 self.act(run, RunEvent::Supersede { by }, None);
             }
             Verdict::Replace(by) => {

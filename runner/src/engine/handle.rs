@@ -14,6 +14,7 @@ use packhorse_core::run::{
 };
 use packhorse_core::workflow::Workflow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands that may wait for the engine: it handles thousands a second, so that more would only hide that it does not keep up.
@@ -89,8 +90,12 @@ pub struct Counted {
     pub status: RunStatus,
     /// For this reason.
     pub reason: Option<Reason>,
+    /// Of this priority, from 1 (critical) to 5.
+    pub priority: u8,
     /// So many.
     pub runs: usize,
+    /// For so long the one that was created first has been there.
+    pub oldest: Duration,
 }
 
 /// Why the engine did not do it.
@@ -350,6 +355,28 @@ impl EngineHandle {
         let journal = self.journal.clone();
         let runs = blocking(move || Ok(journal.recent(None, limit)?)).await?;
         self.views(runs).await
+    }
+
+    /// Unfinished runs, newest first, at most so many, and how many there are in all; runs that cannot be read are left out and logged.
+    pub async fn unfinished(&self, limit: usize) -> Result<(Vec<LiveView>, usize), EngineError> {
+        let journal = self.journal.clone();
+        let runs = blocking(move || {
+            let (mut all, mut cursor) = (Vec::new(), None);
+            loop {
+                let page = journal.unfinished(cursor.as_ref(), PAGE)?;
+                let Some(last) = page.last() else { return Ok(all) };
+                cursor = Some(last.clone());
+                all.extend(page);
+            }
+        });
+        let mut runs: Vec<RunId> = runs.await?;
+        runs.sort_unstable_by(|one, other| other.cmp(one));
+        let in_all = runs.len();
+        runs.truncate(limit);
+        // One that has ended since is no unfinished run any more.
+        let mut views = self.views(runs).await?;
+        views.retain(|run| !run.view.status.is_final());
+        Ok((views, in_all))
     }
 
     async fn views(&self, runs: Vec<RunId>) -> Result<Vec<LiveView>, EngineError> {

@@ -7,9 +7,10 @@ use super::handle::{EngineError, LiveView};
 use super::notes::Mailbox;
 use super::performer::{Control, Progress, RunContext};
 use super::telling::TransferView;
+use super::told::{Cut, Told};
 use crate::store::{StoredCheckpoint, Token};
 use packhorse_core::admission::OnConflict;
-use packhorse_core::run::{EffectId, Fact, Order, Reason, Record, Run, RunState, Stop, WallTime};
+use packhorse_core::run::{EffectId, Fact, Notable, Order, Reason, Record, Run, RunState, Stop, WallTime};
 use packhorse_core::transfer::WaitReason;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub(super) struct Lane {
     transfer: Option<Box<TransferView>>,
     /// It had ended before it was read, and nobody retried it since: its end was told.
     pub(super) over: bool,
+    /// A checkpoint alone is on its way to the journal: a newer one waits until it is there, so that a slow journal costs no memory.
+    pub(super) saving: bool,
+    /// What cut its transfer last.
+    cut: Cut,
 }
 
 /// What waits for an append to be durable.
@@ -45,6 +50,8 @@ pub(super) struct Pending {
     pub(super) replies: Vec<Reply<()>>,
     pub(super) views: Vec<Reply<Option<LiveView>>>,
     pub(super) watchers: Vec<Reply<Option<watch::Receiver<LiveView>>>>,
+    /// What is told of the facts.
+    pub(super) told: Told,
 }
 
 /// A job under way; dropped with it.
@@ -80,7 +87,14 @@ impl Lane {
             progress: None,
             transfer: None,
             over,
+            saving: false,
+            cut: Cut::default(),
         }
+    }
+
+    /// What is to be told of facts that were just decided.
+    pub(super) fn told(&mut self, facts: &[Record], lines: Vec<Notable>) -> Told {
+        Told::of(self.course.run.state(), facts, lines, &mut self.cut)
     }
 
     /// Facts of it were decided that jobs, or who is told of its end, must know of.

@@ -4,7 +4,7 @@
 //! their facts are durable, as jobs on the runtime that the program gives.
 //!
 //! * `performer`: the trait through which effects reach the world; `notes`: how a job tells how it goes;
-//!   `telling`: what is known of a transfer; `hold`: whether its run is still ours.
+//!   `told`: what logs and counts are told of facts; `telling`: what is known of a transfer; `hold`: whether its run is still ours.
 //! * `handle`: what the rest of the program asks of the engine; `command`: how it reaches the thread.
 //! * `actor`: the thread; `carry`: carrying out what was decided; `lane`: one run in its hands;
 //!   `course`: its facts and checkpoint on their way to the journal; `load`: taking runs from the journal.
@@ -29,6 +29,7 @@ mod suspects;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod told;
 mod world;
 
 pub use course::Course;

@@ -14,6 +14,7 @@ use super::spool::SpoolNote;
 use super::talk::{End, Next, Talk};
 use super::{Control, Kept, LinkNote};
 use crate::bus::{Bus, BusError, BusStatus, Delivery, Subscription};
+use crate::counts::Metered;
 use crate::failpoint::Point;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::transfer::{Micros, Span, Tag, Time};
@@ -50,6 +51,8 @@ pub(super) struct Drive<M> {
     pub(super) packet: u64,
     /// The packet size cannot be another one in the next attempt.
     pub(super) fixed: bool,
+    /// What it costs, for whoever watches all transfers.
+    pub(super) metered: Metered,
 }
 
 /// Microseconds since the transfer began.
@@ -89,6 +92,16 @@ enum Woken {
 impl<M: Machine> Drive<M> {
     /// Runs until the machine ends.
     pub(super) async fn run(
+        &mut self,
+        subscription: &mut Subscription,
+        control: &mut watch::Receiver<Control>,
+    ) -> Result<End, Failure> {
+        let end = self.work(subscription, control).await;
+        self.metered.count(&self.talk.machine.traffic());
+        end
+    }
+
+    async fn work(
         &mut self,
         subscription: &mut Subscription,
         control: &mut watch::Receiver<Control>,
@@ -255,6 +268,7 @@ impl<M: Machine> Drive<M> {
             return;
         }
         self.told = Some(Instant::now());
+        self.metered.count(&self.talk.machine.traffic());
         let now = self.clock.now();
         let report = Box::new(self.talk.machine.progress(now));
         drop(self.notes.try_send(LinkNote::Progress(report, self.talk.rejects.last(), now)));

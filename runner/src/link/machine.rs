@@ -1,5 +1,6 @@
 //! One face for the machines that this room drives: a transfer, and the question of a verify.
 
+use packhorse_core::effect::Traffic;
 use packhorse_core::transfer::{
     Action, CommandKind, Digest, Ending, Event, Fault, FaultReport, ProgressReport, Sent, Span, Text, Time, Transfer,
     TransferFailure, Verified, Verify, VerifyAction,
@@ -52,6 +53,8 @@ pub trait Machine {
     fn poll_timeout(&self) -> Option<Time>;
     /// For people.
     fn progress(&self, now: Time) -> ProgressReport;
+    /// What it has cost so far, with what the checkpoint that it began with had cost.
+    fn traffic(&self) -> Traffic;
     /// What could not be used.
     fn faults(&self) -> &FaultReport;
     /// Serialized, where there is anything to keep.
@@ -92,6 +95,9 @@ macro_rules! forward {
         }
         fn progress(&self, now: Time) -> ProgressReport {
             self.progress(now)
+        }
+        fn traffic(&self) -> Traffic {
+            self.traffic()
         }
         fn faults(&self) -> &FaultReport {
             self.faults()

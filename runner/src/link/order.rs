@@ -14,6 +14,7 @@ use super::talk::{End, Talk};
 use super::turns::{Turn, session_epoch};
 use super::{Control, Link};
 use crate::bus::{BusError, Message, Subscription};
+use crate::counts::Metered;
 use crate::failpoint::Point;
 use crate::plugin::Plugin;
 use crate::store::wall;
@@ -389,6 +390,7 @@ impl Link {
         clock: Clock,
     ) -> (Result<End, Failure>, Drive<M>) {
         let first = order.first.take().and_then(|message| channel.delivery(message));
+        let metered = Metered::new(direction(&order.request.task), order.plugin.name(), &machine.traffic());
         let mut drive = Drive {
             first,
             talk: Talk::new(machine, codec, channel, Arc::clone(&order.meter)),
@@ -403,6 +405,7 @@ impl Link {
             heard_before: order.checkpoint.as_deref().and_then(Kept::read).and_then(|kept| kept.heard),
             packet,
             fixed,
+            metered,
         };
         let end = drive.run(&mut subscription, &mut order.control).await;
         (end, drive)
@@ -410,6 +413,15 @@ impl Link {
 
     fn broker_limit(&self) -> Option<u32> {
         self.bus.status().borrow().limits().and_then(|limits| limits.max_packet_size)
+    }
+}
+
+/// As counts and logs call it.
+const fn direction(task: &TransferTask) -> &'static str {
+    match task {
+        TransferTask::Push { .. } => "push",
+        TransferTask::Pull { .. } => "pull",
+        TransferTask::Verify { .. } => "verify",
     }
 }
 

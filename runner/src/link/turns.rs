@@ -1,17 +1,20 @@
 //! One transfer a device at a time: whoever comes later waits, the more urgent first, else in order of arrival. And each has a later epoch than every one before.
 
-use crate::store::{KeyValue, wall};
+use crate::counts;
+use crate::store::{KeyValue, steady};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Keys of epochs begin with a byte that no workflow's key can begin with.
 const KEY: &str = "\u{1}epoch:";
+/// What a device's turn is called where it is counted.
+const LEASE: &str = "device";
 /// For how long a device's last epoch is kept; the clock is far beyond it then.
 const KEPT: Duration = Duration::from_secs(400 * 86_400);
 
@@ -20,14 +23,14 @@ const KEPT: Duration = Duration::from_secs(400 * 86_400);
 /// are, which is later unless the clock was set back at that very moment.
 pub async fn session_epoch(epochs: &dyn KeyValue, device: &str, wished: u32) -> Result<u32, Failure> {
     let key = format!("{KEY}{device}");
-    let last = epochs.operate(KvRequest::Get { key: key.clone() }, wall()).await;
+    let last = epochs.operate(KvRequest::Get { key: key.clone() }, steady()).await;
     let last = match last.map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))? {
         Value::String(text) => text.parse().unwrap_or(0),
         _ => 0,
     };
     let epoch = epoch::in_turn(wished, last);
     let set = KvRequest::Set { key, value: epoch.to_string(), expire: Some(KEPT) };
-    epochs.operate(set, wall()).await.map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))?;
+    epochs.operate(set, steady()).await.map_err(|error| Failure::new("PH7002", Class::Transient, chain(&error)))?;
     Ok(epoch)
 }
 
@@ -52,6 +55,12 @@ pub(super) struct Turn {
 impl Turns {
     /// The device's turn, if nobody has it.
     pub(super) fn try_take(&self, device: &str) -> Option<Turn> {
+        let turn = self.free(device)?;
+        counts::lease_taken(LEASE, Duration::ZERO);
+        Some(turn)
+    }
+
+    fn free(&self, device: &str) -> Option<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.contains_key(device) {
             return None;
@@ -63,8 +72,15 @@ impl Turns {
 
     /// Waits for the device's turn; the more urgent come first.
     pub(super) async fn take(&self, device: &str, level: u8) -> Turn {
+        let begun = Instant::now();
+        let turn = self.wait(device, level).await;
+        counts::lease_taken(LEASE, begun.elapsed());
+        turn
+    }
+
+    async fn wait(&self, device: &str, level: u8) -> Turn {
         loop {
-            if let Some(turn) = self.try_take(device) {
+            if let Some(turn) = self.free(device) {
                 return turn;
             }
             let (sender, receiver) = oneshot::channel();
@@ -88,6 +104,7 @@ impl Drop for Turn {
         if self.device.is_empty() {
             return;
         }
+        counts::lease_left(LEASE);
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = turns.get_mut(&self.device) else { return };
         while let Some((_, next)) = line.waiting.pop_first() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::counts::Calls;
 use packhorse_core::profile::Profile;
 use packhorse_core::transfer::Description;
 use sha2::{Digest as _, Sha256};
@@ -227,7 +228,9 @@ impl Host {
         template.title = format!("{} {}", description.name, description.version).into();
         let slots = room.ceilings.slots;
         let patterns = vars::Patterns::default();
-        Ok(Plugin { template, description, patterns, digest: hex(digest), bytes: bytes.into(), slots, partner: None })
+        let (digest, bytes) = (hex(digest), bytes.into());
+        let calls = Arc::new(Calls::new(&description.name, &description.version));
+        Ok(Plugin { template, description, patterns, digest, bytes, slots, calls, partner: None })
     }
 
     /// A cached entry is only ever written for bytes that passed every check, and bears our MAC.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::counts::Calls;
 use packhorse_core::transfer::{Description, Opening, Pairs, Routes};
 
 use super::guest::{Guest, NoGuest, Template};
-use super::{CallError, DeviceSession, Failure, Function, PluginError, Session, vars};
+use super::{CallError, DeviceSession, FUNCTIONS, Failure, Function, PluginError, Session, vars};
 
 /// A codec that may be used. Cheap to share; sessions hold it, so that a file that changes disturbs no transfer.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Plugin {
     pub(crate) digest: String,
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) slots: u32,
+    /// What is counted of its sessions.
+    pub(crate) calls: Arc<Calls<FUNCTIONS>>,
     /// Plays the device where this one cannot.
     pub(crate) partner: Option<Arc<Self>>,
 }
@@ -66,6 +69,7 @@ impl Plugin {
             digest: self.digest.clone(),
             bytes: Arc::clone(&self.bytes),
             slots: self.slots,
+            calls: Arc::clone(&self.calls),
             partner: Some(Arc::clone(partner)),
         }))
     }

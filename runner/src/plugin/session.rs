@@ -246,7 +246,10 @@ impl Side {
         let items = batch.len();
         let bytes: usize = batch.iter().map(weigh).sum();
         self.guest.shares(u32::try_from(bytes.div_ceil(CALL_BYTES)).unwrap_or(u32::MAX).max(1));
-        let given = self.guest.call(function, |store| call(store, batch)).map_err(|error| self.die(error))?;
+        let begun = std::time::Instant::now();
+        let given = self.guest.call(function, |store| call(store, batch));
+        self.plugin.calls.took(function.indexed(), begun.elapsed());
+        let given = given.map_err(|error| self.die(error))?;
         let checker = Checker { batch: items, routes: &self.routes, sends: self.sends };
         match given.check(&checker) {
             Ok(()) => Ok(given),
@@ -274,6 +277,7 @@ impl Side {
     }
 
     fn die(&mut self, error: CallError) -> CallError {
+        self.plugin.calls.failed(error.function.indexed().1);
         self.dead = Some(error.clone());
         error
     }

@@ -25,9 +25,11 @@ const QUESTION: u64 = 64 * 1024;
 /// Longest answer in bytes.
 const ANSWER: u64 = 64 << 20;
 /// Terminals that may ask at once.
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 64;
 /// How long either side may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where a file of gigabytes is read first, or a large plugin compiled.
+const LONG: Duration = Duration::from_secs(1_800);
 /// How long a process that ends waits for answers under way.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -145,6 +147,14 @@ impl Question {
                 | Self::Letters { wish: LetterWish::List | LetterWish::Show, .. }
                 | Self::Holds
         )
+    }
+
+    /// How long its answer may take: files are read and plugins compiled for some.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Start(_) | Self::Reload | Self::Repin { .. } => LONG,
+            _ => PATIENCE,
+        }
     }
 
     /// Its name, and what it is about: no values of inputs and variables.
@@ -276,7 +286,7 @@ async fn accept(listener: UnixListener, answering: Answering, places: Arc<Semaph
             Ok((stream, _)) => {
                 let answering = answering.clone();
                 tokio::spawn(async move {
-                    let served = tokio::time::timeout(PATIENCE, serve(stream, answering)).await;
+                    let served = serve(stream, answering).await;
                     tracing::debug!(?served, "control client left");
                     drop(place);
                 });
@@ -292,15 +302,33 @@ async fn accept(listener: UnixListener, answering: Answering, places: Arc<Semaph
 async fn serve(mut stream: UnixStream, answering: Answering) -> io::Result<()> {
     let by = stream.peer_cred().map_or_else(|_| "local".to_owned(), |peer| format!("local:{}", peer.uid()));
     let (reader, mut writer) = stream.split();
-    let line = line(reader, QUESTION).await?;
+    let line = in_time(line(reader, QUESTION)).await?;
     let answer = match serde_json::from_str::<Question>(&line) {
-        Ok(question) => answering.answer(question, &by).await,
+        Ok(question) => answered(answering, question, by).await,
         Err(error) => Answer::Error(Failure::new("PH8002", Class::Permanent, format!("unknown question: {error}"))),
     };
     let mut text = serde_json::to_string(&answer)?;
     text.push('\n');
-    writer.write_all(text.as_bytes()).await?;
-    writer.shutdown().await
+    in_time(async {
+        writer.write_all(text.as_bytes()).await?;
+        writer.shutdown().await
+    })
+    .await
+}
+
+/// The answer, in time. What was begun is carried out and written down in any case: whoever asked may leave.
+async fn answered(answering: Answering, question: Question, by: String) -> Answer {
+    let patience = question.patience();
+    let task = tokio::spawn(async move { answering.answer(question, &by).await });
+    match tokio::time::timeout(patience, task).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Answer::Error(Failure::new("PH9002", Class::Bug, format!("a bug: {error}"))),
+        Err(_) => Answer::Error(Failure::new("PH8001", Class::Operator, "the process is busy; it may still do it")),
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(PATIENCE, work).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 async fn line(reader: impl AsyncRead + Unpin, most: u64) -> io::Result<String> {
@@ -328,7 +356,8 @@ pub async fn ask(folder: &Path, question: &Question) -> Result<Option<Value>, Fa
         }
         Err(error) => return Err(broken(&path, &error)),
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange(stream, question)).await;
+    // A little longer than the other side takes to say that it takes too long.
+    let answer = tokio::time::timeout(question.patience() + GRACE, exchange(stream, question)).await;
     let text = answer.map_err(|_| broken(&path, &"no answer"))?.map_err(|error| broken(&path, &error))?;
     match serde_json::from_str(&text).map_err(|error| broken(&path, &error))? {
         Answer::Ok(value) => Ok(Some(value)),

@@ -4,7 +4,7 @@
 //! * `embedded`: both on one redb file. `memory`: both in memory. `redis`: on a Redis server.
 //! * `writer`: the thread that commits what has gathered.
 //! * `row`: what is stored about a run, and the checksum around everything that is stored.
-//! * `clock`: the wall clock.
+//! * `clock`: the wall clock, and the steady one by which things are forgotten.
 //! * `retention`: forgets old runs and what only they needed.
 //! * `folder`: the data folder and its lock.
 //!
@@ -25,7 +25,7 @@ mod row;
 mod state_machine;
 mod writer;
 
-pub use clock::wall;
+pub use clock::{Jumps, steady, wall};
 pub use embedded::EmbeddedStore;
 pub use folder::{DataFolder, FolderError};
 pub use journal::*;

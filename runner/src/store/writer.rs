@@ -1,6 +1,7 @@
 //! The journal writer: a thread of its own that commits what has gathered, then releases it in order.
 
 use super::journal::{Append, AppendError, Claim, Journal, Seq, StoreError, Token};
+use crate::counts;
 use crate::failpoint::Point;
 use packhorse_core::failure::chain;
 use std::collections::HashSet;
@@ -33,7 +34,7 @@ type Release = Box<dyn FnOnce(Committed) + Send>;
 type Claimed = Box<dyn FnOnce(Result<Token, StoreError>) + Send>;
 
 enum Request {
-    Append(Append, Release),
+    Append(Append, Release, Instant),
     Claim(Claim, Claimed),
 }
 
@@ -58,7 +59,7 @@ impl Writer {
 
     /// Appends; `release` is called on the writer's thread when the facts are durable or refused, in the order of the calls.
     pub fn append(&self, append: Append, release: impl FnOnce(Committed) + Send + 'static) {
-        if let Err(unsent) = self.requests.send(Request::Append(append, Box::new(release))) {
+        if let Err(unsent) = self.requests.send(Request::Append(append, Box::new(release), Instant::now())) {
             refuse(unsent.0, &Arc::from("the writer has ended"));
         }
     }
@@ -113,7 +114,7 @@ impl Request {
     /// As they count for the size of a commit; a checkpoint counts too.
     fn facts(&self) -> usize {
         match self {
-            Self::Append(append, _) => append.facts.len().max(1),
+            Self::Append(append, ..) => append.facts.len().max(1),
             Self::Claim(..) => 1,
         }
     }
@@ -121,7 +122,7 @@ impl Request {
     fn is_urgent(&self) -> bool {
         match self {
             // Neither facts nor a checkpoint: somebody asks whether the claim holds, and waits.
-            Self::Append(append, _) => !append.facts.is_empty() || append.checkpoint.is_none(),
+            Self::Append(append, ..) => !append.facts.is_empty() || append.checkpoint.is_none(),
             Self::Claim(..) => true,
         }
     }
@@ -132,9 +133,9 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
     let (mut claims, mut claimed) = (Vec::new(), Vec::new());
     for request in batch {
         match request {
-            Request::Append(append, release) => {
+            Request::Append(append, release, handed) => {
                 appends.push(append);
-                releases.push(release);
+                releases.push((release, handed));
             }
             Request::Claim(claim, done) => {
                 claims.push(claim);
@@ -147,13 +148,14 @@ fn commit(journal: &dyn Journal, batch: Vec<Request>) -> Result<(), Arc<str>> {
     let failed = durable.as_ref().err().map(|error| Arc::<str>::from(chain(error)));
     match durable {
         Ok(judged) => {
-            for (release, judged) in releases.into_iter().zip(judged) {
+            for ((release, handed), judged) in releases.into_iter().zip(judged) {
+                counts::appended(handed.elapsed());
                 release(judged.map_err(WriteError::from));
             }
         }
         Err(_) => {
             let why = failed.clone().unwrap_or_default();
-            releases.into_iter().for_each(|release| release(Err(WriteError::Stopped(why.clone()))));
+            releases.into_iter().for_each(|(release, _)| release(Err(WriteError::Stopped(why.clone()))));
         }
     }
     if let Some(why) = failed {
@@ -178,7 +180,9 @@ fn append(journal: &dyn Journal, batch: &[Append]) -> Result<Vec<Result<Seq, App
     let checkpoints = batch.iter().all(|append| append.facts.is_empty());
     let point = if checkpoints { Point::JournalCheckpoint } else { Point::JournalCommit };
     point.attempt().map_err(|error| StoreError::failed("commit the journal", error))?;
+    let begun = Instant::now();
     let judged = journal.append_many(batch)?;
+    counts::committed(begun.elapsed());
     Point::JournalCommitted.pass();
     Ok(judged)
 }
@@ -203,7 +207,7 @@ fn keep_last_checkpoints(mut appends: Vec<Append>) -> Vec<Append> {
 
 fn refuse(request: Request, why: &Arc<str>) {
     match request {
-        Request::Append(_, release) => release(Err(WriteError::Stopped(why.clone()))),
+        Request::Append(_, release, _) => release(Err(WriteError::Stopped(why.clone()))),
         Request::Claim(_, done) => done(Err(StoreError::Stopped)),
     }
 }

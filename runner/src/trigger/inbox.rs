@@ -3,7 +3,7 @@
 use super::books::Name;
 use super::mqtt::{self, Heard};
 use super::shared::{Came, Shared};
-use crate::store::wall;
+use crate::store::steady;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl Inbox {
         let mut found = Vec::new();
         for numbers in numbers.chunks(CHUNK as usize) {
             let asked = numbers.iter().map(|number| KvRequest::Get { key: self.place(*number) }).collect();
-            let values = self.shared.index.operate_many(asked, wall()).await.map_err(|error| failed(&error))?;
+            let values = self.shared.index.operate_many(asked, steady()).await.map_err(|error| failed(&error))?;
             for (number, value) in numbers.iter().zip(values) {
                 found.extend(value.ok().and_then(|value| read_back(&value)).map(|came| (*number, came)));
             }
@@ -83,7 +83,7 @@ impl Inbox {
             Some(KvRequest::Set { key: self.place(*number), value, expire: Some(LONGEST) })
         };
         let requests = numbers.iter().zip(all.iter()).filter_map(set).collect();
-        let done = self.shared.index.operate_many(requests, wall()).await.map_err(|error| failed(&error))?;
+        let done = self.shared.index.operate_many(requests, steady()).await.map_err(|error| failed(&error))?;
         if let Some(error) = done.into_iter().find_map(Result::err) {
             return Err(failed(&error));
         }
@@ -107,7 +107,7 @@ impl Inbox {
                 expire: None,
             });
         }
-        if let Err(error) = self.shared.index.operate_many(requests, wall()).await {
+        if let Err(error) = self.shared.index.operate_many(requests, steady()).await {
             tracing::warn!("a message that was dealt with cannot be thrown away: {}", chain(&error));
         }
     }

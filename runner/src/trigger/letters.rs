@@ -2,7 +2,7 @@
 //!
 //! A number grows with each letter; letter N lies in the place N modulo 1000, so that a new one takes the place of the oldest.
 
-use crate::store::{KeyValue, wall};
+use crate::store::{KeyValue, steady};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use packhorse_core::effect::KvRequest;
@@ -112,7 +112,7 @@ impl Letters {
         let mut letters = Vec::new();
         for ids in ids.chunks(100) {
             let asked = ids.iter().map(|id| KvRequest::Get { key: place(*id) }).collect();
-            let found = self.index.operate_many(asked, wall()).await.map_err(|error| failed(&error))?;
+            let found = self.index.operate_many(asked, steady()).await.map_err(|error| failed(&error))?;
             let found = ids.iter().zip(found).filter_map(|(id, value)| read(*id, &value.ok()?));
             letters.extend(found.map(|letter| Letter { payload: None, context: None, ..letter }));
         }
@@ -145,7 +145,7 @@ impl Letters {
     }
 
     async fn ask(&self, request: KvRequest) -> Result<Value, Failure> {
-        self.index.operate(request, wall()).await.map_err(|error| failed(&error))
+        self.index.operate(request, steady()).await.map_err(|error| failed(&error))
     }
 }
 

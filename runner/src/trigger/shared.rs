@@ -8,7 +8,7 @@ use super::mqtt::Heard;
 use super::starter::{Asked, Begun, Key, Starter};
 use super::told::Told;
 use crate::bus::Receipt;
-use crate::store::{KeyValue, wall};
+use crate::store::{KeyValue, steady, wall};
 use bytes::Bytes;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
@@ -196,7 +196,7 @@ impl Shared {
 
     pub(super) async fn ask(&self, request: KvRequest) -> Result<Value, Failure> {
         let failed = |error| Failure::new("PH7002", Class::Transient, chain(&error));
-        self.index.operate(request, wall()).await.map_err(failed)
+        self.index.operate(request, steady()).await.map_err(failed)
     }
 
     pub(super) async fn read(&self, key: &str) -> Result<Option<String>, Failure> {

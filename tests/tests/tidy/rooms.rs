@@ -22,7 +22,7 @@ const fn room(name: &'static str, knows: &'static [&'static str], core: Core, fa
 }
 
 /// Adapters know none of their kind; each room above knows those below.
-const ROOMS: [Room; 16] = [
+const ROOMS: [Room; 17] = [
     room("bus", &[], Core::All, false),
     room("store", &[], Core::All, false),
     room("blob", &[], Core::All, true),
@@ -36,6 +36,7 @@ const ROOMS: [Room; 16] = [
     room("device", &["link", "bus", "plugin"], Core::But(&["run", "step", "workflow"]), false),
     room("settings", &[], Core::All, false),
     room("allocator", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
+    room("counts", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room("failpoint", &[], Core::But(&["run", "step", "workflow", "transfer"]), false),
     room(
         "app",
@@ -135,8 +136,8 @@ impl Room {
     fn may(&self, path: &[String]) -> bool {
         let second = path[1].as_str();
         match path[0].as_str() {
-            // Places where tests strike are in every room.
-            "crate" if second == "failpoint" => true,
+            // Places where tests strike, and what is counted, are in every room.
+            "crate" if second == "failpoint" || second == "counts" => true,
             "crate" if ROOMS.iter().any(|room| room.name == second) => {
                 second == self.name || self.knows.contains(&second)
             }

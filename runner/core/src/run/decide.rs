@@ -319,6 +319,7 @@ impl Run {
             }
             _ => {}
         }
+        decision.lines.extend(self.state.notable(&record));
         decision.facts.push(record);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::fact::{Bar, CodecPin, Record};
 use super::status::RunStatus;
+use super::notable::Notable;
 use super::words::{EffectId, RunId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
 use crate::failure::Failure;
@@ -107,6 +108,8 @@ pub struct Decision {
     pub stop: Vec<(EffectId, Stop)>,
     /// When [`RunEvent::Tick`] is due at the latest; replaces what was said before.
     pub wake_at: Option<WallTime>,
+    /// What a log tells of the facts, once they are durable.
+    pub lines: Vec<Notable>,
 }
 
 /// An effect to be begun.

@@ -16,7 +16,7 @@
 //! * `doubt`: whether an effect may begin where it may have begun before.
 //! * `retention`: for how long finished runs are kept.
 //! * `scope`: what expressions see.
-//! * `status`, `view`: what people see. `codes`: failures of our own.
+//! * `status`, `view`: what people see; `notable`: what a log tells. `codes`: failures of our own.
 
 mod admit;
 mod apply;
@@ -32,6 +32,7 @@ mod judge;
 mod lookup;
 mod message;
 mod next;
+mod notable;
 mod reopen;
 mod repin;
 mod retention;
@@ -50,6 +51,7 @@ pub use event::*;
 pub use fact::*;
 pub use message::FirstMessage;
 pub use next::CLEANUP_LIMIT;
+pub use notable::{Notable, Severity};
 pub use retention::{Retention, objects_of};
 pub use state::*;
 pub use status::*;

@@ -36,6 +36,9 @@ pub struct RunView {
     /// For an unfinished run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<Unfinished>,
+    /// From 1 (critical) to 5 (bulk).
+    #[serde(default = "normal")]
+    pub priority: u8,
     /// Kind of the trigger that started it; absent where somebody asked for it by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
@@ -101,6 +104,11 @@ pub struct StepView {
     pub duration_ms: u64,
 }
 
+/// The priority of runs that say none.
+fn normal() -> u8 {
+    crate::admission::Priority::default().level()
+}
+
 impl RunState {
     /// As people see it. Without the workflow, steps stand in the order in which they began, and those that have not are left out.
     pub fn view(&self, workflow: Option<&Workflow>, now: WallTime) -> RunView {
@@ -119,6 +127,7 @@ impl RunState {
             duration_ms: millis(until.since(self.created_at)),
             error: self.error(),
             unfinished: reason.map(|reason| self.explain(reason)),
+            priority: self.created.terms.priority.level(),
             trigger: self.created.trigger.get("kind").and_then(|kind| kind.as_str()).map(str::to_owned),
             created_at: self.created_at,
             devices: self.devices(),

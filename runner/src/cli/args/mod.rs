@@ -33,11 +33,25 @@ pub(super) struct Cli {
     /// No progress bars, only results and errors.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// More log lines: -v tells each step, -vv each transfer's inner life. `PACKHORSE_LOG` sets a filter.
+    /// More log lines: -v tells what runs and their steps do, as a daemon does without it, -vv everything. `PACKHORSE_LOG` sets a filter.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How log lines are written to stderr.
+    #[arg(long, global = true, value_enum, env = "PACKHORSE_LOG_FORMAT", default_value_t = LogFormat::Auto, hide_possible_values = false)]
+    pub log_format: LogFormat,
     #[command(flatten)]
     pub at: ServerArgs,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// JSON where a daemon's stderr is no terminal, else text.
+    Auto,
+    /// For people.
+    Text,
+    /// An object a line: ts, level, msg, run_id, step, attempt, device, code.
+    Json,
 }
 
 /// How results are written.

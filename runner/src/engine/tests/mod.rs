@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 enum Act {
     /// Notes a checkpoint after the one it was given, then does the next.
     Count,
+    /// Notes many checkpoints, one after another, and waits.
+    Chatter,
     /// Ends well.
     Good,
     /// Fails.
@@ -36,6 +38,9 @@ enum Act {
     Stubborn,
     Panic,
 }
+
+/// Checkpoints of [`Act::Chatter`].
+const CHECKPOINTS: u64 = 100;
 
 type Given = (String, u32, Option<Vec<u8>>);
 
@@ -100,6 +105,15 @@ async fn play(act: Act, mut job: Job) -> JobEnd {
                 Control::Cancel => JobEnd::Cancelled(spent),
                 _ => JobEnd::Parked(spent),
             }
+        }
+        Act::Chatter => {
+            for count in 1..=CHECKPOINTS {
+                job.notes.send(Note::Checkpoint(count.to_le_bytes().to_vec()));
+                job.notes.send(Note::Progress(Progress { done: count, total: CHECKPOINTS, text: String::new() }));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            job.control.wait_for(|control| *control != Control::Go).await.expect("the engine lives");
+            JobEnd::Parked(traffic(1))
         }
         Act::Hang => {
             job.control.wait_for(|control| *control != Control::Go).await.expect("the engine lives");

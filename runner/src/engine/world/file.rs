@@ -3,7 +3,7 @@
 use super::{Mirror, mirror};
 use crate::blob::{BlobError, BlobStore, Contents, is_stored};
 use crate::failpoint::Point;
-use crate::store::{KeyValue, KvError, wall};
+use crate::store::{KeyValue, KvError, steady};
 use md5::{Digest as _, Md5};
 use packhorse_core::effect::{KvRequest, Outcome, Reply};
 use packhorse_core::failure::{Class, Failure, chain};
@@ -101,7 +101,7 @@ impl Files<'_> {
     async fn mirrored(&self, kind: &str, md5: &str) -> Option<String> {
         let mirror = self.mirror.filter(|_| kind == "md5")?;
         let key = mirror::upload_key(&md5.to_ascii_lowercase());
-        match mirror.redis().operate(KvRequest::Get { key }, wall()).await {
+        match mirror.redis().operate(KvRequest::Get { key }, steady()).await {
             Ok(Value::String(path)) => Some(mirror::uri_of(&path)),
             Ok(_) => None,
             Err(error) => {
@@ -113,14 +113,14 @@ impl Files<'_> {
 
     async fn known(&self, kind: &str, digest: &str) -> Result<Value, Failure> {
         let key = format!("{INDEX}{kind}:{}", digest.to_ascii_lowercase());
-        self.index.operate(KvRequest::Get { key }, wall()).await.map_err(|error| store(&error))
+        self.index.operate(KvRequest::Get { key }, steady()).await.map_err(|error| store(&error))
     }
 
     /// Makes a stored file known by its digests.
     pub async fn remember(&self, file: &FileRef) -> Result<(), Failure> {
         for (kind, digest) in [("md5", &file.md5), ("sha256", &file.sha256)] {
             let set = KvRequest::Set { key: format!("{INDEX}{kind}:{digest}"), value: file.uri.clone(), expire: None };
-            self.index.operate(set, wall()).await.map_err(|error| store(&error))?;
+            self.index.operate(set, steady()).await.map_err(|error| store(&error))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! the journal's next commit makes it durable.
 
 use crate::link::Meter;
-use crate::store::{BoxFuture, KeyValue, KvError, wall};
+use crate::store::{BoxFuture, KeyValue, KvError, steady, wall};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::transfer::{Budget, Period, day_of, month_of};
@@ -112,25 +112,25 @@ impl Ledger {
 
     async fn add(&self, key: &str, account: &Account) -> Result<(), KvError> {
         let by = i64::try_from(account.fresh).unwrap_or(i64::MAX);
-        let total = self.index.operate(KvRequest::Incr { key: key.to_owned(), by }, wall()).await?;
+        let total = self.index.operate(KvRequest::Incr { key: key.to_owned(), by }, steady()).await?;
         if total.as_i64() == Some(by) {
             // The first of its key: it is to go some day.
             let (value, expire) = (by.to_string(), Some(account.kept));
-            self.index.operate(KvRequest::Set { key: key.to_owned(), value, expire }, wall()).await?;
+            self.index.operate(KvRequest::Set { key: key.to_owned(), value, expire }, steady()).await?;
         }
         Ok(())
     }
 
     async fn read(&self, key: &str) -> Result<u64, Failure> {
         let get = KvRequest::Get { key: key.to_owned() };
-        let value = self.index.operate(get, wall()).await.map_err(|error| store(&error))?;
+        let value = self.index.operate(get, steady()).await.map_err(|error| store(&error))?;
         Ok(value.as_str().and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     async fn set(&self, key: &str, value: &str) -> Result<(), Failure> {
         let expire = Some(KEPT[2].1);
         let set = KvRequest::Set { key: key.to_owned(), value: value.to_owned(), expire };
-        self.index.operate(set, wall()).await.map(drop).map_err(|error| store(&error))
+        self.index.operate(set, steady()).await.map(drop).map_err(|error| store(&error))
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Account>> {
@@ -189,13 +189,13 @@ impl Counted {
     /// A person let the run go on after its budget was spent: it has the same again.
     async fn renew(&self) -> Result<(), Failure> {
         let get = KvRequest::Get { key: self.grant_key() };
-        let spent_in = self.ledger.index.operate(get, wall()).await.map_err(|error| store(&error))?;
+        let spent_in = self.ledger.index.operate(get, steady()).await.map_err(|error| store(&error))?;
         if matches!(&spent_in, Value::String(attempt) if *attempt != self.attempt) {
             let key = self.key(Period::Run, wall().0);
             self.ledger.write().await?;
             self.ledger.set(&key, "0").await?;
             let del = KvRequest::Del { key: self.grant_key() };
-            self.ledger.index.operate(del, wall()).await.map_err(|error| store(&error))?;
+            self.ledger.index.operate(del, steady()).await.map_err(|error| store(&error))?;
             self.ledger.locked().remove(&key);
         }
         Ok(())

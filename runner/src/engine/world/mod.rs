@@ -32,7 +32,7 @@ use crate::bus::Bus;
 use crate::failpoint::Point;
 use crate::link::Link;
 use crate::plugin::Host;
-use crate::store::{BoxFuture, Journal, KeyValue, KvError, wall};
+use crate::store::{BoxFuture, Journal, KeyValue, KvError, steady};
 use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffic};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
@@ -149,7 +149,7 @@ impl World {
     }
 
     async fn operate(&self, request: KvRequest) -> Outcome {
-        match self.values.operate(request, wall()).await {
+        match self.values.operate(request, steady()).await {
             Ok(value) => Ok(Reply::Value { value }),
             Err(error @ (KvError::WrongType { .. } | KvError::NotAnInteger { .. })) => {
                 Err(Failure::new("PH7001", Class::Permanent, chain(&error)))

@@ -5,7 +5,7 @@ use super::quarantine::Named;
 use super::{World, stopped};
 use crate::engine::{Job, JobEnd, Note, NoteSender};
 use crate::plugin::{Effects, StepCall, StepFailure, StepRun};
-use crate::store::{BoxFuture, wall};
+use crate::store::{BoxFuture, steady};
 use packhorse_core::effect::{Effect, KvRequest, Outcome, PluginRequest, Reply, Traffic};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::grant::{RefusedCall, Usage};
@@ -34,7 +34,7 @@ impl Reached {
 
     async fn kept(&self, request: KvRequest) -> Result<Value, Failure> {
         let failed = |error| Failure::new("PH7002", Class::Transient, chain(&error));
-        self.world.index.operate(request, wall()).await.map_err(failed)
+        self.world.index.operate(request, steady()).await.map_err(failed)
     }
 
     /// What earlier attempts have used.

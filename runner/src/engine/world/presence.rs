@@ -1,6 +1,6 @@
 //! Whether devices are there: what is known of each, kept in the state store, and who is told when one is heard.
 
-use crate::store::{BoxFuture, KeyValue, StoreError, wall};
+use crate::store::{BoxFuture, KeyValue, StoreError, steady, wall};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Failure, chain};
 use packhorse_core::presence::{By, News, Observed, Presence, Seen, held_back, observe};
@@ -148,7 +148,7 @@ impl Presences {
     }
 
     async fn kept(&self, device: &str) -> Option<Presence> {
-        match self.index.operate(KvRequest::Get { key: key(device) }, wall()).await {
+        match self.index.operate(KvRequest::Get { key: key(device) }, steady()).await {
             // What cannot be read was written by another version: as good as none.
             Ok(kept) => kept.as_str().and_then(|text| serde_json::from_str(text).ok()),
             Err(error) => {
@@ -162,7 +162,7 @@ impl Presences {
     async fn keep(&self, device: &str, state: &Presence) {
         let Ok(value) = serde_json::to_string(state) else { return };
         let request = KvRequest::Set { key: key(device), value, expire: Some(KEPT) };
-        if let Err(error) = self.index.operate(request, wall()).await {
+        if let Err(error) = self.index.operate(request, steady()).await {
             tracing::warn!(device, error = chain(&error), "the device's presence cannot be kept");
         }
     }

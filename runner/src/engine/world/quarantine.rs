@@ -4,7 +4,7 @@
 //! quarantine, which stays. Other bytes are another plugin.
 
 use super::World;
-use crate::store::{KeyValue, KvError, wall};
+use crate::store::{KeyValue, KvError, steady, wall};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::{Class, Failure, chain};
 use serde::{Deserialize, Serialize};
@@ -62,9 +62,9 @@ async fn remember(index: &dyn KeyValue, plugin: Named<'_>, device: &str, words: 
     let key = format!("{TRAPS}{}", plugin.digest);
     let words = words[..words.floor_char_boundary(WORDS)].to_owned();
     let set = KvRequest::Hset { key: key.clone(), field: device.to_owned(), value: words.clone() };
-    index.operate(set, wall()).await?;
-    index.operate(KvRequest::Expire { key: key.clone(), after: MEMORY }, wall()).await?;
-    let all = index.operate(KvRequest::Hgetall { key }, wall()).await?;
+    index.operate(set, steady()).await?;
+    index.operate(KvRequest::Expire { key: key.clone(), after: MEMORY }, steady()).await?;
+    let all = index.operate(KvRequest::Hgetall { key }, steady()).await?;
     let devices: Vec<String> = all.as_object().into_iter().flatten().map(|(device, _)| device.clone()).collect();
     if devices.len() < DEVICES {
         return Ok(());
@@ -79,12 +79,12 @@ async fn remember(index: &dyn KeyValue, plugin: Named<'_>, device: &str, words: 
     };
     let value = serde_json::to_string(&quarantine).unwrap_or_default();
     let set = KvRequest::Set { key: format!("{QUARANTINE}{}", plugin.digest), value, expire: None };
-    index.operate(set, wall()).await.map(drop)
+    index.operate(set, steady()).await.map(drop)
 }
 
 /// Why the plugin with these bytes is quarantined, where it is.
 pub async fn quarantine(index: &dyn KeyValue, digest: &str) -> Result<Option<Quarantine>, KvError> {
-    let kept = index.operate(KvRequest::Get { key: format!("{QUARANTINE}{digest}") }, wall()).await?;
+    let kept = index.operate(KvRequest::Get { key: format!("{QUARANTINE}{digest}") }, steady()).await?;
     // What cannot be read was written by a later version: it is a quarantine all the same.
     Ok(kept.as_str().map(|text| {
         serde_json::from_str(text).unwrap_or_else(|_| Quarantine {
@@ -101,7 +101,7 @@ pub async fn quarantine(index: &dyn KeyValue, digest: &str) -> Result<Option<Qua
 pub async fn release(index: &dyn KeyValue, digest: &str) -> Result<Option<Quarantine>, KvError> {
     let found = quarantine(index, digest).await?;
     for prefix in [QUARANTINE, TRAPS] {
-        index.operate(KvRequest::Del { key: format!("{prefix}{digest}") }, wall()).await?;
+        index.operate(KvRequest::Del { key: format!("{prefix}{digest}") }, steady()).await?;
     }
     Ok(found)
 }
@@ -150,7 +150,7 @@ mod tests {
     async fn a_quarantine_that_cannot_be_read_is_one() {
         let index = MemoryKeyValue::default();
         let set = KvRequest::Set { key: format!("{QUARANTINE}aa"), value: "{\"v\":9}".to_owned(), expire: None };
-        index.operate(set, wall()).await.unwrap();
+        index.operate(set, steady()).await.unwrap();
         assert!(quarantine(&index, "aa").await.unwrap().is_some());
     }
 }

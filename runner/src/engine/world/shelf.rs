@@ -3,7 +3,7 @@
 use super::{Files, Mirror, mirror};
 use crate::blob::{BlobError, BlobStore, Contents, MOST_PACKETS, PacketBlobs, PacketList, is_packets};
 use crate::link::{Pulled, Shelf};
-use crate::store::{BoxFuture, KeyValue, KvError, wall};
+use crate::store::{BoxFuture, KeyValue, KvError, steady};
 use packhorse_core::effect::{KvRequest, Layout};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
@@ -213,7 +213,7 @@ impl RunShelf {
     }
 
     async fn operate(&self, request: KvRequest) -> Result<Value, Failure> {
-        self.index.operate(request, wall()).await.map_err(|error| store(&error))
+        self.index.operate(request, steady()).await.map_err(|error| store(&error))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Readiness {
     pub journal: bool,
     /// The broker is connected.
     pub broker: bool,
+    /// Bytes of the journal's file, where it is one.
+    pub journal_bytes: Option<u64>,
 }
 
 /// The process behind the API.

@@ -15,6 +15,7 @@ mod ending;
 mod expressions;
 mod facts;
 mod flow;
+mod notable;
 mod random;
 mod render;
 mod repin;

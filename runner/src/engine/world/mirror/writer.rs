@@ -3,7 +3,7 @@
 
 use super::entries::Written;
 use super::queue::{Queue, Waiting, requests};
-use crate::store::{KeyValue, KvError, StoreError, wall};
+use crate::store::{KeyValue, KvError, StoreError, steady};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::chain;
 use serde_json::Value;
@@ -201,7 +201,7 @@ impl Shared {
         if requests.is_empty() {
             return Ok(());
         }
-        let done = tokio::time::timeout(LIMIT, self.redis.operate_many(requests, wall())).await;
+        let done = tokio::time::timeout(LIMIT, self.redis.operate_many(requests, steady())).await;
         let results = done.map_err(|_| format!("no answer within {LIMIT:?}"))?.map_err(|error| chain(&error))?;
         for result in results {
             match result {
@@ -224,7 +224,7 @@ impl Shared {
             |(run, key): &(String, String)| [hset(format!("{OF_RUN}{run}"), key), hset(format!("{OF_KEY}{key}"), run)];
         let requests: Vec<KvRequest> = lives.iter().flat_map(both).collect();
         if !requests.is_empty()
-            && let Err(error) = self.index.operate_many(requests, wall()).await
+            && let Err(error) = self.index.operate_many(requests, steady()).await
         {
             tracing::warn!(%error, "the keys of the mirror cannot be noted; after a crash they would not expire");
         }
@@ -246,16 +246,16 @@ impl Shared {
         for key in keys {
             let of_key = format!("{OF_KEY}{key}");
             let hdel = KvRequest::Hdel { key: of_key.clone(), field: run.to_owned() };
-            self.index.operate_many(vec![hdel], wall()).await?;
+            self.index.operate_many(vec![hdel], steady()).await?;
             if self.fields(&of_key).await?.is_empty() {
                 self.state().queue.expire(key);
             }
         }
-        self.index.operate_many(vec![KvRequest::Del { key: of_run }], wall()).await.map(drop)
+        self.index.operate_many(vec![KvRequest::Del { key: of_run }], steady()).await.map(drop)
     }
 
     async fn fields(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut done = self.index.operate_many(vec![KvRequest::Hgetall { key: key.to_owned() }], wall()).await?;
+        let mut done = self.index.operate_many(vec![KvRequest::Hgetall { key: key.to_owned() }], steady()).await?;
         Ok(match done.pop() {
             Some(Ok(Value::Object(fields))) => fields.into_iter().map(|(field, _)| field).collect(),
             _ => Vec::new(),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     async fn get(redis: &Redis, md5: &str, after: Duration) -> Option<String> {
-        let now = WallTime(wall().0 + u64::try_from(after.as_millis()).unwrap());
+        let now = WallTime(steady().0 + u64::try_from(after.as_millis()).unwrap());
         let value = redis.operate(KvRequest::Get { key: format!("file:md5:split:{md5}") }, now).await.unwrap();
         value.as_str().map(str::to_owned)
     }
@@ -391,7 +391,7 @@ mod tests {
         mirror.shared.written().await;
         let all = |redis: Arc<Redis>| async move {
             let request = KvRequest::Hgetall { key: "file:md5:download:a".to_owned() };
-            let Value::Object(fields) = redis.operate(request, wall()).await.unwrap() else { panic!() };
+            let Value::Object(fields) = redis.operate(request, steady()).await.unwrap() else { panic!() };
             fields.keys().cloned().collect::<Vec<_>>()
         };
         assert_eq!(all(redis.clone()).await, ["0", "1280", "640"]);
