@@ -56,7 +56,7 @@ impl Daemon {
         let limits = Arc::new(Limits::new(settings.serve.rate_limit));
         // Before anything is begun: a port that is taken must not cost a park of every run.
         let listener = listen(settings.serve.listen).await?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics);
         let catalogs = catalogs(&settings, &host, &metrics).await?;
         let (ended, ends) = unbounded_channel();
         let triggers = Arc::new(OnceLock::new());

@@ -168,8 +168,7 @@ mod tests {
     fn lines_of_json_have_one_spelling_and_cannot_be_forged() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let subscriber =
-            tracing_subscriber::fmt().event_format(Json).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().event_format(Json).with_writer(move || writer.clone()).finish();
         let nothing: Option<&str> = None;
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(run = %"run_1", step = "push", attempt = 2_u64, device = "gw-1\n{\"level\":\"error\"}", code = nothing, "the attempt failed: {}", "a\nb");

@@ -14,7 +14,11 @@ pub struct Calls<const FUNCTIONS: usize> {
 
 impl<const FUNCTIONS: usize> std::fmt::Debug for Calls<FUNCTIONS> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Calls").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+        formatter
+            .debug_struct("Calls")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,6 +19,9 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 /// Appends under way at the most, before commands have to wait: bounds the memory that a slow disk may cost.
 const MOST_OUTSTANDING: usize = 16_384;
 
+/// Runs that are counted together: their workflow, status, reason and priority.
+type Kind<'a> = (&'a str, RunStatus, Option<Reason>, u8);
+
 /// One thing that happened.
 enum Event {
     Command(Command),
@@ -191,15 +194,15 @@ impl Actor {
 
     fn census(&self) -> Vec<Counted> {
         let now = self.clock.now();
-        let mut counts: BTreeMap<(&str, RunStatus, Option<Reason>, u8), (usize, WallTime)> = BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for lane in self.lanes.values() {
             let state = lane.course.run.state();
             let (status, reason) = state.standing();
-            let key = (lane.context.workflow.as_str(), status, reason, lane.context.priority);
-            let (runs, first) = counts.entry(key).or_insert((0, now));
+            let key: Kind<'_> = (lane.context.workflow.as_str(), status, reason, lane.context.priority);
+            let (runs, first) = counts.entry(key).or_insert((0_usize, now));
             (*runs, *first) = (*runs + 1, state.created_at.min(*first));
         }
-        let counted = |((workflow, status, reason, priority), (runs, first)): ((&str, _, _, _), (_, _))| {
+        let counted = |((workflow, status, reason, priority), (runs, first)): (Kind<'_>, (usize, WallTime))| {
             let oldest = now.since(first);
             Counted { workflow: workflow.to_owned(), status, reason, priority, runs, oldest }
         };

@@ -2,6 +2,7 @@
 
 use crate::counts;
 use crate::store::{KeyValue, steady};
+use packhorse_core::admission::aged;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::epoch;
 use packhorse_core::failure::{Class, Failure, chain};
@@ -38,11 +39,30 @@ pub async fn session_epoch(epochs: &dyn KeyValue, device: &str, wished: u32) -> 
 #[derive(Debug, Default)]
 pub(super) struct Turns(Arc<Mutex<HashMap<String, Line>>>);
 
-/// Who waits for a device: by level, 1 first, then in order of arrival.
+/// Who waits for a device.
 #[derive(Debug, Default)]
 struct Line {
-    waiting: BTreeMap<(u8, u64), oneshot::Sender<Turn>>,
+    /// In order of arrival.
+    waiting: BTreeMap<u64, Waiting>,
     arrived: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    level: u8,
+    since: Instant,
+    given: oneshot::Sender<Turn>,
+}
+
+impl Line {
+    /// Takes out whose turn is next: the more urgent first, where each hour of waiting makes it one level more urgent, then in order of
+    /// arrival.
+    fn next(&mut self, now: Instant) -> Option<oneshot::Sender<Turn>> {
+        let rank = |waiting: &Waiting| aged(waiting.level, now.saturating_duration_since(waiting.since));
+        let (first, _) = self.waiting.iter().min_by_key(|(arrived, waiting)| (rank(waiting), **arrived))?;
+        let first = *first;
+        self.waiting.remove(&first).map(|waiting| waiting.given)
+    }
 }
 
 /// A device's turn; dropped, it goes to the next.
@@ -89,7 +109,7 @@ impl Turns {
                 // Free since it was looked at: once more.
                 let Some(line) = turns.get_mut(device) else { continue };
                 line.arrived += 1;
-                line.waiting.insert((level, line.arrived), sender);
+                line.waiting.insert(line.arrived, Waiting { level, since: Instant::now(), given: sender });
             }
             if let Ok(turn) = receiver.await {
                 return turn;
@@ -107,7 +127,7 @@ impl Drop for Turn {
         counts::lease_left(LEASE);
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = turns.get_mut(&self.device) else { return };
-        while let Some((_, next)) = line.waiting.pop_first() {
+        while let Some(next) = line.next(Instant::now()) {
             let turn = Self { device: std::mem::take(&mut self.device), turns: Arc::clone(&self.turns) };
             match next.send(turn) {
                 Ok(()) => return,
@@ -123,6 +143,7 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use crate::store::MemoryKeyValue;
+    use tokio::sync::oneshot::error::TryRecvError::Closed;
 
     #[tokio::test]
     async fn epochs_of_a_device_grow_whatever_clock_and_runs_say() {
@@ -143,6 +164,25 @@ mod tests {
         assert!(turns.try_take("b").is_some());
         drop(first);
         assert!(turns.try_take("a").is_some());
+    }
+
+    #[test]
+    fn who_waits_for_hours_is_not_passed_for_ever() {
+        let now = Instant::now() + Duration::from_secs(100 * 3_600);
+        let mut line = Line::default();
+        let mut receivers = Vec::new();
+        for (arrived, level, hours) in [(1, 5, 1), (2, 5, 4), (3, 2, 0), (4, 1, 0), (5, 3, 99)] {
+            let (given, receiver) = oneshot::channel();
+            line.waiting.insert(arrived, Waiting { level, since: now - Duration::from_secs(hours * 3_600), given });
+            receivers.push((arrived, receiver));
+        }
+        let mut order = Vec::new();
+        while let Some(next) = line.next(now) {
+            drop(next);
+            let gone = receivers.iter_mut().position(|(_, turn)| matches!(turn.try_recv(), Err(Closed))).unwrap();
+            order.push(receivers.remove(gone).0);
+        }
+        assert_eq!(order, [2, 4, 5, 3, 1], "bulk after 4 hours, critical, normal after 99, high, bulk after one");
     }
 
     #[tokio::test]

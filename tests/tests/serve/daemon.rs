@@ -18,6 +18,8 @@ pub(crate) struct Daemon {
     cache: Option<PathBuf>,
     /// Where its API listens.
     pub(crate) listen: String,
+    /// Variables of its process.
+    pub(crate) set: Vec<(&'static str, String)>,
 }
 
 impl Daemon {
@@ -59,7 +61,8 @@ impl Daemon {
         for folder in ["workflows", "plugins", "devices", "device"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }
-        let mut daemon = Self { world, services, process: None, cache, listen: "127.0.0.1:0".to_owned() };
+        let mut daemon =
+            Self { world, services, process: None, cache, listen: "127.0.0.1:0".to_owned(), set: Vec::new() };
         daemon.begin();
         daemon
     }
@@ -91,6 +94,7 @@ impl Daemon {
         if let Some(cache) = &self.cache {
             command.env("XDG_CACHE_HOME", cache);
         }
+        command.envs(self.set.iter().map(|(name, value)| (name, value)));
         self.process = Some(Child::start(command, "packhorse serve"));
     }
 

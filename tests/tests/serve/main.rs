@@ -11,6 +11,7 @@
 //! * `remote`: the command line of another machine, from `elsewhere`; `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `repin`: a wedged run and the mended build of its codec
+//! * `seen`: its log, its metrics, and a clock that is set
 //! * `waiting`: many runs that wait, and a kill
 
 mod admission;
@@ -31,6 +32,7 @@ mod rates;
 mod reloads;
 mod remote;
 mod repin;
+mod seen;
 mod swaps;
 mod triggers;
 mod waiting;

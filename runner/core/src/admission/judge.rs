@@ -6,9 +6,17 @@
 use super::terms::{OnConflict, Priority, Terms};
 use crate::run::{Bar, RunId, WallTime};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 /// After so long in the queue a run counts as one level more urgent.
-const AGEING: u64 = 3_600_000;
+const AGEING: Duration = Duration::from_secs(3_600);
+
+/// The level of a run, or of a transfer in the line of its device, that has waited: each hour makes it one more urgent, so that nobody
+/// waits for ever.
+pub fn aged(level: u8, waited: Duration) -> u8 {
+    let hours = u8::try_from(waited.as_secs() / AGEING.as_secs()).unwrap_or(u8::MAX);
+    level.saturating_sub(hours).max(1)
+}
 
 /// What is known of one unfinished run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,9 +293,8 @@ impl Candidate {
     }
 
     /// Its level, less one for each hour waited.
-    fn rank(&self, now: WallTime) -> u64 {
-        let waited = now.0.saturating_sub(self.since.0) / AGEING;
-        u64::from(self.terms.priority.level()).saturating_sub(waited).max(1)
+    fn rank(&self, now: WallTime) -> u8 {
+        aged(self.terms.priority.level(), now.since(self.since))
     }
 
     fn is_critical(&self) -> bool {

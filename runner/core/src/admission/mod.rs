@@ -16,7 +16,7 @@ mod tests;
 mod trial;
 
 pub use hold::Hold;
-pub use judge::{Candidate, Standing, Verdict, judge};
+pub use judge::{Candidate, Standing, Verdict, aged, judge};
 pub use selector::Selector;
 pub use terms::{Group, OnConflict, Priority, SLOT, Terms};
 pub use trial::Trials;

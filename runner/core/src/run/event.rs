@@ -1,8 +1,8 @@
 //! What happens to a run, and what is decided about it.
 
 use super::fact::{Bar, CodecPin, Record};
-use super::status::RunStatus;
 use super::notable::Notable;
+use super::status::RunStatus;
 use super::words::{EffectId, RunId, WallTime};
 use crate::effect::{Effect, Outcome, Traffic};
 use crate::failure::Failure;

@@ -135,7 +135,7 @@ impl RunState {
         Notable {
             step: Some(step.to_owned()),
             attempt: (state.attempts > 0).then_some(state.attempts),
-            device: device.or(line.device.clone()),
+            device: device.or_else(|| line.device.clone()),
             ..line
         }
     }
