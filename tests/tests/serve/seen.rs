@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const SLEEPER: &str = "kind: workflow/v1\nname: sleeper\ninputs:\n  time: { type: duration, default: 10ms }\nsteps:\n  - uses: sleep\n    with: { duration: \"${{ inputs.time }}\" }\n";
-const FAILER: &str =
-    "kind: workflow/v1\nname: failer\nsteps:\n  - id: last\n    uses: fail\n    with: { message: it was meant to }\n";
-const PUSH: &str = "kind: workflow/v1\nname: pusher\ninputs:\n  device: { type: device }\n  image: { type: file }\ncodec: json-base64\nsteps:\n  - id: push\n    uses: transfer.push\n    with: { file: \"${{ inputs.image }}\", device: \"${{ inputs.device }}\", rate: 16KiB/s }\n";
+const FAILER: &str = "kind: workflow/v1\nname: failer\nsteps:\n  - uses: sleep\n    with: { duration: 10ms }\n  - id: last\n    uses: fail\n    with: { message: it was meant to }\n";
+const PUSH: &str = "kind: workflow/v1\nname: pusher\ninputs:\n  device: { type: string }\n  image: { type: file }\ncodec: json-base64\nsteps:\n  - id: push\n    uses: transfer.push\n    with: { file: \"${{ inputs.image }}\", device: \"${{ inputs.device }}\", rate: 16KiB/s }\n";
 
 /// Every metric of the conventions that has something to count here; a name of a histogram stands for all of its lines.
 const METRICS: [&str; 31] = [
@@ -99,7 +98,7 @@ fn metrics_grow_while_a_transfer_goes_on_and_rules_name_what_is_there() {
     };
     loop {
         let page = get(&at, "/metrics").is(200).body;
-        if of(&page, "packhorse_transfer_wire_bytes_total") > 0 {
+        if of(&page, "packhorse_transfer_payload_bytes_total") > 16 << 10 {
             assert_eq!(status(&client::show(&at, &run)), "running", "it is counted before the end");
             assert!(page.contains("packhorse_leases_held{kind=\"device\"} 1"), "{page}");
             break;
