@@ -110,7 +110,11 @@ pub async fn answer(engine: &EngineHandle, question: Question) -> Result<Value, 
                 return Ok(json!({ "items": runs }));
             }
             let (runs, in_all) = engine.unfinished(limit).await.map_err(|error| failure(&error))?;
-            Ok(json!({ "items": runs, "in_all": in_all }))
+            let mut told = json!({ "items": runs });
+            if in_all > runs.len() {
+                told["in_all"] = in_all.into();
+            }
+            Ok(told)
         }
         Question::Show { run } => {
             let run = find(engine, &run).await?;

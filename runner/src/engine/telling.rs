@@ -4,7 +4,7 @@ use crate::link::{Kept, Rejected};
 use crate::store::StoredCheckpoint;
 use packhorse_core::effect::{TransferRequest, TransferTask};
 use packhorse_core::hex;
-use packhorse_core::run::{RunState, WallTime};
+use packhorse_core::run::{RunState, WallTime, rfc3339};
 use packhorse_core::transfer::{FaultReport, ProgressReport, Time, WaitReason};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct TransferView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<TransferWait>,
     /// When the device last said anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
     pub last_heard: Option<WallTime>,
     /// Messages of the device since this performance of the transfer began, good or bad.
     #[serde(default)]
@@ -72,6 +72,7 @@ pub struct TransferWait {
     /// One of a closed list.
     pub reason: WaitReason,
     /// Since when.
+    #[serde(with = "rfc3339")]
     pub since: WallTime,
     /// In words: "silent since byte 61 440 of our push".
     pub text: String,
@@ -81,6 +82,7 @@ pub struct TransferWait {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedPacket {
     /// When.
+    #[serde(with = "rfc3339")]
     pub at: WallTime,
     /// Why, in the codec's words.
     pub words: String,

@@ -16,6 +16,7 @@ pub struct Hold {
     /// Who asked.
     pub by: String,
     /// Since when, UTC in milliseconds.
+    #[serde(with = "crate::run::rfc3339")]
     pub since: WallTime,
     /// What a process takes up cleans up no further either: set by `serve --paused`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -6,7 +6,7 @@
 //!
 //! Every prefix of a run's facts is a state from which [`RunEvent::Recovered`] goes on to the same end.
 //!
-//! * `words`: ids, time, timers.
+//! * `words`: ids, time, timers; `rfc3339`: times as text.
 //! * `fact`: the records; `message`: the message that started a run.
 //! * `state`: what they tell; `apply`: the one function that folds them; `fresh`: a step as it begins.
 //! * `event`: what happens, what is decided.
@@ -37,6 +37,7 @@ mod reopen;
 mod repin;
 mod retention;
 mod retry;
+pub mod rfc3339;
 mod scope;
 mod state;
 mod status;

@@ -42,7 +42,8 @@ pub struct RunView {
     /// Kind of the trigger that started it; absent where somebody asked for it by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
-    /// When it was created, UTC in milliseconds.
+    /// When it was created.
+    #[serde(with = "super::rfc3339")]
     pub created_at: WallTime,
     /// Devices that its inputs name, or its steps as far as they have begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,11 +62,12 @@ pub struct Unfinished {
     /// Why.
     pub reason: Reason,
     /// Since when.
+    #[serde(with = "super::rfc3339")]
     pub since: WallTime,
     /// What must happen, as a phrase.
     pub waiting_for: String,
     /// When something happens in any case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::rfc3339::option")]
     pub next_action_at: Option<WallTime>,
     /// The step that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,8 +35,8 @@ pub(super) struct HoldView {
     reason: Option<String>,
     /// Who asked.
     by: String,
-    /// Since when, UTC in milliseconds.
-    since: u64,
+    /// Since when (RFC 3339).
+    since: String,
 }
 
 /// All holds, the oldest first.
@@ -49,7 +49,7 @@ pub(super) struct HoldList {
 impl From<Hold> for HoldView {
     fn from(hold: Hold) -> Self {
         let Hold { id, selector, reason, by, since, still: _ } = hold;
-        Self { id, selector, reason, by, since: since.0 }
+        Self { id, selector, reason, by, since: since.to_rfc3339() }
     }
 }
 
