@@ -121,23 +121,23 @@ mod tests {
         let mut ours = Patient::new(ours, LIMIT);
         let error = ours.write_all(&vec![0; 1 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        drop(ours);
-        trickle.await.unwrap();
+        trickle.abort();
     }
 
     #[tokio::test]
     async fn who_is_slow_and_takes_enough_gets_everything() {
         let (ours, mut theirs) = duplex(ENOUGH);
+        let limit = LIMIT * 8;
         let taken = tokio::spawn(async move {
             let (mut piece, mut all) = (vec![0; ENOUGH], 0);
             // In all this takes longer than the limit.
             while let Ok(()) = theirs.read_exact(&mut piece).await.map(drop) {
                 all += piece.len();
-                tokio::time::sleep(LIMIT / 5).await;
+                tokio::time::sleep(limit / 8).await;
             }
             all
         });
-        let mut ours = Patient::new(ours, LIMIT);
+        let mut ours = Patient::new(ours, limit);
         for _ in 0..10 {
             ours.write_all(&[7; ENOUGH]).await.unwrap();
             ours.flush().await.unwrap();
