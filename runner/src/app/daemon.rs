@@ -81,7 +81,8 @@ impl Daemon {
                 let (ground, triggers) = ((*app).clone(), begun.clone());
                 let runner = Arc::new(Behind { ground, catalogs: catalogs.clone(), triggers });
                 let audit = Arc::clone(&app.audit);
-                let http = Http::start(listener, Api { runner, access, limits, metrics, audit });
+                let refusals = Arc::default();
+                let http = Http::start(listener, Api { runner, access, limits, metrics, audit, refusals });
                 let heartbeat = super::heartbeat::begin();
                 Ok((Self { app, catalogs, http, triggers: begun, presence, ended, heartbeat }, taken))
             }

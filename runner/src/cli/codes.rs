@@ -412,6 +412,7 @@ const CODES: &[(&str, &str, &str)] = &[
         "more requests come to the API with one token, or from one address, than its rate limit allows",
         "ask less often; `serve: { rate_limit: … }` in packhorse.yaml of the daemon says how often, or `off`",
     ),
+    ("PH8413", "the body of a request to the API did not come in time", "send it faster, or over a better line"),
     (
         "PH8420",
         "the daemon that --server names cannot be reached, or its answer did not come",

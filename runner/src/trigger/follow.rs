@@ -202,10 +202,11 @@ impl Triggers {
         let mut live = lock(&self.live);
         let Some(live) = live.get_mut(name) else { return Ok(()) };
         let most = live.definition.borrow().trigger.max_rate;
-        live.rate.take(trigger::pace(most), now()).map_err(|ms| {
+        let now = now();
+        live.rate.take(trigger::pace(most), now).map_err(|ms| {
             let seconds = ms.div_ceil(1_000);
             let message = format!("the trigger starts {most} runs a minute at the most; the next one in {seconds} s");
-            Failure::new("PH8504", Class::Transient, message)
+            Failure::new("PH8504", Class::Transient, message).not_before(now.0.saturating_add(ms))
         })
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn send(at: &str, method: &str, path: &str, headers: &[&str], body: &
     parsed(&bytes)
 }
 
-fn parsed(bytes: &[u8]) -> Answer {
+/// An answer out of everything that came.
+#[track_caller]
+pub(crate) fn parsed(bytes: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status line");

@@ -36,7 +36,11 @@ fn runs_are_started_listed_shown_and_steered() {
     assert_eq!(journal["next"].as_u64(), Some(items.len() as u64));
     let long = json!({ "workflow": "sleeper", "inputs": { "time": "1h" } });
     let long = post(&at, "/v1/runs", &long).is(201).json()["run"].as_str().unwrap().to_owned();
-    let steer = |verb: &str| post(&at, &format!("/v1/runs/{long}/{verb}"), &json!({}));
+    let because = json!({ "reason": "lunch" });
+    let steer = |verb: &str| post(&at, &format!("/v1/runs/{long}/{verb}"), &because);
+    for verb in ["cancel", "pause", "resume", "retry"] {
+        post(&at, &format!("/v1/runs/{long}/{verb}"), &json!({ "why": "lunch" })).is(422);
+    }
     assert_eq!(status(&steer("pause").is(202).json()), "paused");
     steer("retry").is(409);
     steer("resume").is(202);
@@ -70,6 +74,9 @@ fn runs_are_started_listed_shown_and_steered() {
         (lines[1]["by"].as_str(), &lines[2]["about"]["location"]),
         (Some("http:local"), &json!(format!("/v1/runs/{long}")))
     );
+    let reasons: Vec<&Value> = lines[3..6].iter().map(|line| &line["about"]["reason"]).collect();
+    assert_eq!(reasons, ["lunch", "lunch", "enough"], "{audit}");
+    send(&at, "POST", &format!("/v1/runs/{long}/pause"), &[], b"").is(409);
     daemon.stop();
 }
 
@@ -122,6 +129,38 @@ fn the_document_is_checked_in() {
     let kept = std::fs::read_to_string(kept).expect("docs/openapi.json is there");
     let differs = printed.lines().zip(kept.lines()).find(|(printed, kept)| printed != kept);
     assert!(printed == kept, "write it anew: packhorse openapi > docs/openapi.json ({differs:?})");
+}
+
+#[test]
+fn everything_that_a_run_shows_is_in_the_document() {
+    let mut daemon = daemon();
+    let at = daemon.http();
+    let document = get(&at, "/v1/openapi.json").is(200).json();
+    let schemas = &document["components"]["schemas"];
+    let known = |schema: &str, value: &Value| {
+        let properties = &schemas[schema]["properties"];
+        let unknown = value.as_object().unwrap().keys().filter(|key| properties.get(key.as_str()).is_none());
+        assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&String>::new(), "{schema}: {value:#}");
+    };
+    let failed = post(&at, "/v1/runs", &json!({ "workflow": "failer" })).is(201).json()["run"].clone();
+    let asleep = json!({ "workflow": "sleeper", "inputs": { "time": "1h" } });
+    let asleep = post(&at, "/v1/runs", &asleep).is(201).json()["run"].clone();
+    let failed = ended(&at, failed.as_str().unwrap());
+    let asleep = daemon.until(asleep.as_str().unwrap(), |view| view["unfinished"]["reason"] == "sleeping");
+    for run in [&failed, &asleep] {
+        known("RunView", run);
+        run["steps"].as_array().unwrap().iter().for_each(|step| known("Step", step));
+        known("Traffic", &run["traffic"]);
+    }
+    known("RunError", &failed["error"]);
+    known("Unfinished", &asleep["unfinished"]);
+    let problem = get(&at, "/v1/runs/x").is(404).json();
+    let parts = schemas["Problem"]["allOf"].as_array().expect("of two parts");
+    let of = |part: &Value| part["properties"].as_object().map_or_else(Vec::new, |all| all.keys().cloned().collect());
+    let mut all: Vec<String> = parts.iter().flat_map(of).collect();
+    all.extend(of(&schemas["Asked"]));
+    assert!(problem.as_object().unwrap().keys().all(|key| all.contains(key)), "{all:?}: {problem:#}");
+    daemon.stop();
 }
 
 #[test]
@@ -213,6 +252,7 @@ fn bad_requests_are_answered_and_nobody_else_notices() {
     let mut idle: Vec<TcpStream> = (0..count(1_500, 10_000)).map_while(|_| TcpStream::connect(&at).ok()).collect();
     // Room for this test's own files, where descriptors are few.
     idle.truncate(idle.len().saturating_sub(32));
+    assert!(idle.len() >= 1_000, "{} connections: too few descriptors are allowed here", idle.len());
     let mut slow = TcpStream::connect(&at).unwrap();
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").unwrap();
     get(&at, "/healthz").is(200);
@@ -265,8 +305,11 @@ fn every_route_wants_its_scope_and_no_other() {
     daemon.stop();
     let scopes = ["runs:read", "runs:start", "runs:control", "definitions:read", "definitions:reload", "metrics:read"];
     let token = |name: &str, more: &[&str]| daemon.world.json(0, &[&["token", name][..], more].concat());
-    let mut entries =
-        vec![json!({ "name": "old", "sha256": "00".repeat(32), "scopes": scopes, "expires": "2001-01-01T00:00:00Z" })];
+    // One that ended is tried with every operation too.
+    let mut old = token("old", &["--expires", "1h"]);
+    old["entry"]["expires"] = json!("2001-01-01T00:00:00Z");
+    let mut entries = vec![old["entry"].clone()];
+    let old = format!("Authorization: Bearer {}", old["token"].as_str().unwrap());
     let tokens: Vec<(&str, String)> = scopes
         .iter()
         .map(|scope| {
@@ -289,6 +332,9 @@ fn every_route_wants_its_scope_and_no_other() {
         let (_, need) =
             NEEDS.iter().find(|(name, _)| name == operation).unwrap_or_else(|| panic!("{operation} has no scope here"));
         let (method, path) = operation.split_once(' ').unwrap();
+        let security = &document["paths"][path][method]["security"];
+        let told = if need.is_empty() { &Value::Null } else { &json!([{ "bearer": [need] }]) };
+        assert_eq!(security, told, "{operation}: the document");
         let path = path
             .replace("{run}", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV")
             .replace("{name}", "nobody")
@@ -296,7 +342,7 @@ fn every_route_wants_its_scope_and_no_other() {
             .replace("{subject}", "nobody");
         let path = path.replace("{workflow}", "nobody").replace("{letter}", "7");
         let with = |headers: &[&str]| send(&at, &method.to_uppercase(), &path, headers, b"").status;
-        for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y"] {
+        for bad in ["Authorization: Bearer nobody", "Authorization: Basic x", "X: y", &old] {
             assert_eq!(with(&[bad]) == 401, !need.is_empty(), "{operation} with {bad}");
         }
         for (scope, token) in &tokens {

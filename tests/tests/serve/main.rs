@@ -6,7 +6,7 @@
 //! * `admission`: who may go on: groups, priorities, slots, holds
 //! * `crashes`: a run that takes the daemon down; `paused`: a start that begins nothing
 //! * `devices`: the registry of devices; `presence`: whether they are there
-//! * `http`: the control API; `client`: how it is asked; `contract`: what it does against what its document says
+//! * `http`: the control API; `gates`: who is let in, and how far; `client`: how it is asked; `contract`: what it does against what its document says
 //! * `reloads`: reloads without end
 //! * `remote`: the command line of another machine, from `elsewhere`; `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
@@ -23,6 +23,7 @@ mod deaths;
 mod devices;
 mod edits;
 mod elsewhere;
+mod gates;
 mod http;
 mod inbox;
 mod kinds;

@@ -14,10 +14,14 @@ const FAILER: &str = "kind: workflow/v1\nname: failer\nsteps:\n  - uses: sleep\n
 const PUSH: &str = "kind: workflow/v1\nname: pusher\ninputs:\n  device: { type: string }\n  image: { type: file }\ncodec: json-base64\nsteps:\n  - id: push\n    uses: transfer.push\n    with: { file: \"${{ inputs.image }}\", device: \"${{ inputs.device }}\", rate: 16KiB/s }\n";
 
 /// Every metric of the conventions that has something to count here; a name of a histogram stands for all of its lines.
-const METRICS: [&str; 31] = [
+const METRICS: [&str; 35] = [
     "packhorse_build_info",
     "packhorse_clock_jump_seconds_total",
     "packhorse_definitions_stale",
+    "packhorse_http_connections",
+    "packhorse_http_full_total",
+    "packhorse_http_refused_total",
+    "packhorse_http_streams",
     "packhorse_journal_append_seconds",
     "packhorse_journal_bytes",
     "packhorse_journal_fsync_seconds",

@@ -85,11 +85,12 @@ impl Remote {
         self.value(Method::DELETE, path, &[], None).await
     }
 
-    /// A stream of events from after this one on.
-    pub(super) async fn stream(&self, path: &str, after: Option<u64>) -> Result<Body, Failure> {
+    /// A stream of events from after this one on; nothing where nothing will follow.
+    pub(super) async fn stream(&self, path: &str, after: Option<u64>) -> Result<Option<Body>, Failure> {
         let after = after.map(|number| number.to_string());
         let after = after.as_deref().map(|number| (HeaderName::from_static("last-event-id"), number));
-        self.answer(Method::GET, path, after.as_slice(), None).await.map(Body::new)
+        let answer = self.answer(Method::GET, path, after.as_slice(), None).await?;
+        Ok((answer.status() != StatusCode::NO_CONTENT).then(|| Body::new(answer)))
     }
 
     async fn value(

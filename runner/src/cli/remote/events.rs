@@ -46,7 +46,8 @@ impl Remote {
         mut tell: impl FnMut(u64, Value) -> Result<(), Failure>,
     ) -> Result<Ending, Failure> {
         let body = match self.stream(&format!("/v1/runs/{run}/events"), heard.last).await {
-            Ok(body) => body,
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(Ending::Over),
             Err(failure) if passes(&failure) => return Ok(Ending::Broken(failure)),
             Err(failure) => return Err(failure),
         };

@@ -107,6 +107,15 @@ impl Access {
         Err(Problem::new(StatusCode::FORBIDDEN, "PH8405", words))
     }
 
+    /// Whether somebody may ask anything at all.
+    ///
+    /// # Errors
+    ///
+    /// 401 without a good token, 403 where a page of another origin asks a daemon without tokens.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.grants.is_empty() { local(headers) } else { self.grant(headers).map(drop) }
+    }
+
     /// SHA-256 of the token that a request bears, where it is good.
     pub(super) fn known(&self, headers: &HeaderMap) -> Option<[u8; 32]> {
         self.grant(headers).ok().map(|grant| grant.sha256)

@@ -4,6 +4,7 @@ use super::access::Access;
 use super::devices::DeviceView;
 use super::limit::Limits;
 use super::metrics::Metrics;
+use super::refusals::Refusals;
 use crate::catalog::Catalogs;
 use crate::engine::EngineHandle;
 use crate::serve::audit::Audit;
@@ -101,6 +102,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Where it is written down who changed what.
     pub audit: Arc<Audit>,
+    /// What was refused, and what is open.
+    pub refusals: Arc<Refusals>,
 }
 
 impl std::fmt::Debug for Api {

@@ -3,6 +3,7 @@
 use super::access::Scope;
 use super::api::Api;
 use super::problem::Problem;
+use super::shapes;
 use crate::catalog::{Definition, Reload, Shelved};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -104,10 +105,10 @@ pub struct Reloaded {
     /// Names whose newest content does not count.
     refused: u64,
     /// What this look changed.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<shapes::Changed>)]
     changes: Vec<Value>,
     /// Those names, each with its kind, code and message.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<shapes::Stale>)]
     problems: Vec<Value>,
 }
 
@@ -176,7 +177,7 @@ fn all<T, View>(catalog: &Catalog<T>, view: impl Fn(&str, &Entry<T>) -> View) ->
 }
 
 /// Lists workflows.
-#[utoipa::path(get, path = "/v1/workflows", tag = "definitions",
+#[utoipa::path(get, path = "/v1/workflows", tag = "definitions", security(("bearer" = ["definitions:read"])),
     responses((status = 200, body = WorkflowList), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn workflows(State(api): State<Api>, headers: HeaderMap) -> Result<Json<WorkflowList>, Problem> {
     api.access.check(&headers, Scope::DefinitionsRead)?;
@@ -184,7 +185,7 @@ pub(super) async fn workflows(State(api): State<Api>, headers: HeaderMap) -> Res
 }
 
 /// Shows a workflow.
-#[utoipa::path(get, path = "/v1/workflows/{name}", tag = "definitions", params(("name" = String, Path, description = "Its name")),
+#[utoipa::path(get, path = "/v1/workflows/{name}", tag = "definitions", security(("bearer" = ["definitions:read"])), params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = WorkflowView), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem)))]
 pub(super) async fn workflow(
@@ -199,7 +200,7 @@ pub(super) async fn workflow(
 }
 
 /// Lists plugins.
-#[utoipa::path(get, path = "/v1/plugins", tag = "definitions",
+#[utoipa::path(get, path = "/v1/plugins", tag = "definitions", security(("bearer" = ["definitions:read"])),
     responses((status = 200, body = PluginList), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn plugins(State(api): State<Api>, headers: HeaderMap) -> Result<Json<PluginList>, Problem> {
     api.access.check(&headers, Scope::DefinitionsRead)?;
@@ -207,7 +208,7 @@ pub(super) async fn plugins(State(api): State<Api>, headers: HeaderMap) -> Resul
 }
 
 /// Shows a plugin.
-#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "definitions",
+#[utoipa::path(get, path = "/v1/plugins/{name}", tag = "definitions", security(("bearer" = ["definitions:read"])),
     params(("name" = String, Path, description = "NAME or NAME@VERSION, as its file is named")),
     responses((status = 200, body = PluginView), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem)))]
@@ -223,7 +224,7 @@ pub(super) async fn plugin(
 }
 
 /// Has the folders looked at now; answers when everything that lies there is judged.
-#[utoipa::path(post, path = "/v1/reload", tag = "definitions",
+#[utoipa::path(post, path = "/v1/reload", tag = "definitions", security(("bearer" = ["definitions:reload"])),
     responses((status = 200, body = Reloaded), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn reload(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Reloaded>, Problem> {

@@ -123,7 +123,7 @@ impl DeviceView {
 }
 
 /// Lists the registry of devices.
-#[utoipa::path(get, path = "/v1/devices", tag = "definitions",
+#[utoipa::path(get, path = "/v1/devices", tag = "definitions", security(("bearer" = ["definitions:read"])),
     responses((status = 200, body = DeviceList), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn devices(State(api): State<Api>, headers: HeaderMap) -> Result<Json<DeviceList>, Problem> {
     api.access.check(&headers, Scope::DefinitionsRead)?;
@@ -131,7 +131,7 @@ pub(super) async fn devices(State(api): State<Api>, headers: HeaderMap) -> Resul
 }
 
 /// Shows what a device id comes to, be it registered or not.
-#[utoipa::path(get, path = "/v1/devices/{id}", tag = "definitions", params(("id" = String, Path, description = "The device id")),
+#[utoipa::path(get, path = "/v1/devices/{id}", tag = "definitions", security(("bearer" = ["definitions:read"])), params(("id" = String, Path, description = "The device id")),
     responses((status = 200, body = DeviceView), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn device(

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the same handlers that answer.
 
 use super::api::Api;
-use super::{definitions, devices, events, explain, holds, limit, repins, runs, system, triggers};
+use super::{definitions, devices, events, explain, holds, limit, repins, runs, steer, system, triggers};
 use axum::Router;
 use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{Object, Type};
@@ -16,7 +16,10 @@ const PROBLEM: &str = "application/problem+json";
 #[derive(utoipa::OpenApi)]
 #[openapi(info(
     title = "Packhorse",
-    description = "Runs of transfer workflows: start, watch and steer them. Errors are problems (RFC 9457) with stable codes.",
+    description = "Runs of transfer workflows: start, watch and steer them. Errors are problems (RFC 9457) with stable codes; every answer has \
+        its number in the header `X-Request-Id`, and a problem tells it too. Where the daemon has tokens, every operation with `security` wants one \
+        as bearer that has the scope named there. Where it has none, it listens on its own machine alone, and wants none. A head that is \
+        larger than 16 KiB or is no HTTP is answered 431 or 400 without a body.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct Head;
@@ -28,11 +31,11 @@ fn parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(runs::show))
         .routes(routes!(runs::journal))
         .routes(routes!(events::events))
-        .routes(routes!(runs::cancel))
-        .routes(routes!(runs::pause))
-        .routes(routes!(runs::resume))
-        .routes(routes!(runs::retry))
-        .routes(routes!(runs::repin))
+        .routes(routes!(steer::cancel))
+        .routes(routes!(steer::pause))
+        .routes(routes!(steer::resume))
+        .routes(routes!(steer::retry))
+        .routes(routes!(steer::repin))
         .routes(routes!(repins::repin))
         .routes(routes!(explain::explain))
         .routes(routes!(holds::holds, holds::hold))
@@ -68,6 +71,7 @@ pub fn document() -> OpenApi {
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_with(Default::default).add_security_scheme("bearer", bearer);
     tell_limits(&mut document);
+    tell_common(&mut document);
     tell_problems(&mut document);
     document
 }
@@ -85,8 +89,33 @@ fn tell_limits(document: &mut OpenApi) {
 }
 
 fn too_often() -> Response {
+    problem("More requests than the rate limit allows")
+}
+
+fn problem(description: &str) -> Response {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    ResponseBuilder::new().description("More requests than the rate limit allows").content(JSON, problem).build()
+    ResponseBuilder::new().description(description).content(JSON, problem).build()
+}
+
+/// What may happen to every request of a kind, before its handler is asked.
+fn tell_common(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for (operation, reads) in [(&mut item.get, false), (&mut item.post, true), (&mut item.delete, true)] {
+            let Some(operation) = operation else { continue };
+            let has_parts = reads || operation.parameters.is_some();
+            let mut tell = |status: &str, words: &str| {
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem(words)));
+            };
+            if has_parts {
+                tell("400", "The path, the query or the body cannot be read");
+            }
+            tell("504", "The answer took longer than a minute; what was to be changed may still be");
+            if reads {
+                tell("408", "The body did not come in time");
+                tell("413", "The body has more than 256 KiB");
+            }
+        }
+    }
 }
 
 fn headers() -> [(String, RefOr<Header>); 3] {

@@ -2,48 +2,29 @@
 
 use super::access::Scope;
 use super::api::Api;
+use super::limit::{Peer, who};
 use super::problem::Problem;
+use super::refusals::Opened;
 use super::runs::numbered;
+use crate::engine::EngineError;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
-use packhorse_core::run::RunId;
+use packhorse_core::run::{Fact, RunId};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Streams at once.
-const STREAMS: usize = 1_000;
 /// Between looks at a run that nobody works on.
 const ASK: Duration = Duration::from_secs(1);
 /// Between signs of life of a quiet stream.
 const ALIVE: Duration = Duration::from_secs(15);
-
-/// Counts streams that are open.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-/// One of the streams that may be open; its place is free again when it is dropped.
-struct Place;
-
-impl Place {
-    fn take() -> Option<Self> {
-        let taken =
-            OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < STREAMS).then_some(open + 1));
-        taken.ok().map(|_| Self)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// A stream under way.
 struct Following {
@@ -52,7 +33,7 @@ struct Following {
     next: u64,
     ready: VecDeque<Value>,
     over: bool,
-    _place: Arc<Place>,
+    _place: Arc<Opened>,
 }
 
 /// One event of a stream.
@@ -66,28 +47,46 @@ pub(super) struct RecordEvent {
     data: String,
 }
 
-/// A run's journal as it grows, to its end. `Last-Event-ID` goes on after that record.
-#[utoipa::path(get, path = "/v1/runs/{run}/events", tag = "runs",
+/// A run's journal as it grows, to its end. `Last-Event-ID` goes on after that record; where it is the end of a run that is over, there is
+/// nothing to wait for, and the answer is 204.
+#[utoipa::path(get, path = "/v1/runs/{run}/events", tag = "runs", security(("bearer" = ["runs:read"])),
     params(("run" = String, Path, description = "Its id"),
         ("Last-Event-ID" = Option<String>, Header, description = "Number of the last record that is known")),
     responses((status = 200, description = "Server-sent events, each of them like this",
-        body = RecordEvent, content_type = "text/event-stream"), (status = 400, body = Problem), (status = 401, body = Problem),
+        body = RecordEvent, content_type = "text/event-stream"), (status = 204, description = "The run is over, and its last record is known: there is no need to ask again"),
+        (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn events(
     State(api): State<Api>,
     headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
     Path(run): Path<String>,
 ) -> Result<Response, Problem> {
     api.access.check(&headers, Scope::RunsRead)?;
     let run: RunId = run.parse().map_err(|_| Problem::missing("run", &run))?;
     let next = after(&headers)?;
-    let place = Place::take();
+    let place = api.refusals.stream(who(&api, &headers, peer.as_deref()));
     let full = || Problem::new(StatusCode::TOO_MANY_REQUESTS, "PH8406", "too many event streams are open");
     let place = place.ok_or_else(full)?;
     let ready = VecDeque::from(numbered(&api, &run, next).await?);
+    if ready.is_empty() && is_over(&api, &run, next).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let following = Following { api, run, next, ready, over: false, _place: Arc::new(place) };
     Ok(Sse::new(told(following)).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+/// Whether the record before `next` is the run's end, and nothing follows. Where there is no such record, the last one counts.
+async fn is_over(api: &Api, run: &RunId, next: u64) -> Result<bool, EngineError> {
+    for from in [next.saturating_sub(1), 0] {
+        let records = api.runner.engine().records(run, from, usize::MAX).await?;
+        if let Some(last) = records.last() {
+            let nothing_follows = from.saturating_add(records.len() as u64) <= next;
+            return Ok(nothing_follows && matches!(last.fact, Fact::Finished { .. }));
+        }
+    }
+    Ok(false)
 }
 
 fn after(headers: &HeaderMap) -> Result<u64, Problem> {

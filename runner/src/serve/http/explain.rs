@@ -3,6 +3,7 @@
 use super::access::Scope;
 use super::api::Api;
 use super::problem::Problem;
+use super::shapes::Explained;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -10,9 +11,9 @@ use serde_json::Value;
 
 /// What is known of a run, by its id or the beginning of it, or of a device and its runs: `items`, as `show` has them, and `presence` of the
 /// devices that are waited for. `packhorse explain` makes sentences of it.
-#[utoipa::path(get, path = "/v1/explain/{subject}", tag = "runs",
+#[utoipa::path(get, path = "/v1/explain/{subject}", tag = "runs", security(("bearer" = ["runs:read"])),
     params(("subject" = String, Path, description = "A run's id, which begins with `run_`, or a device id")),
-    responses((status = 200, body = Object), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 200, body = Explained), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn explain(
     State(api): State<Api>,

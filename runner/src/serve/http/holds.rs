@@ -54,7 +54,7 @@ impl From<Hold> for HoldView {
 }
 
 /// Lists holds.
-#[utoipa::path(get, path = "/v1/holds", tag = "holds",
+#[utoipa::path(get, path = "/v1/holds", tag = "holds", security(("bearer" = ["runs:read"])),
     responses((status = 200, body = HoldList), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn holds(State(api): State<Api>, headers: HeaderMap) -> Result<Json<HoldList>, Problem> {
@@ -64,7 +64,7 @@ pub(super) async fn holds(State(api): State<Api>, headers: HeaderMap) -> Result<
 }
 
 /// Holds runs: while it stands, nothing that it means begins, and running transfers park at the next packet.
-#[utoipa::path(post, path = "/v1/holds", tag = "holds", request_body = NewHold,
+#[utoipa::path(post, path = "/v1/holds", tag = "holds", security(("bearer" = ["runs:control"])), request_body = NewHold,
     responses((status = 201, description = "It counts from now on", body = HoldView), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
         (status = 503, body = Problem)))]
@@ -81,7 +81,7 @@ pub(super) async fn hold(
 }
 
 /// Ends a hold: what waited for it goes on by itself.
-#[utoipa::path(delete, path = "/v1/holds/{id}", tag = "holds", params(("id" = String, Path, description = "Its id")),
+#[utoipa::path(delete, path = "/v1/holds/{id}", tag = "holds", security(("bearer" = ["runs:control"])), params(("id" = String, Path, description = "Its id")),
     responses((status = 204, description = "It has ended"), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn release(

@@ -28,7 +28,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Who {
+pub(super) enum Who {
     /// By the SHA-256 of a token.
     Token([u8; 32]),
     Peer(IpAddr),
@@ -81,8 +81,7 @@ pub(super) async fn limited(State(api): State<Api>, request: Request, next: Next
     let Some(pace) = api.limits.pace.filter(|_| !FREE.contains(&request.uri().path())) else {
         return next.run(request).await;
     };
-    let peer = || request.extensions().get::<Peer>().map_or(Who::Others, |Peer(address)| Who::Peer(*address));
-    let who = api.access.known(request.headers()).map_or_else(peer, Who::Token);
+    let who = who(&api, request.headers(), request.extensions().get());
     let verdict = api.limits.judge(pace, who, (api.access.clock)());
     let mut response = match verdict.wait {
         None => next.run(request).await,
@@ -90,6 +89,12 @@ pub(super) async fn limited(State(api): State<Api>, request: Request, next: Next
     };
     tell(response.headers_mut(), pace, &verdict);
     response
+}
+
+/// By which name somebody is counted.
+pub(super) fn who(api: &Api, headers: &HeaderMap, peer: Option<&Peer>) -> Who {
+    let peer = || peer.map_or(Who::Others, |Peer(address)| Who::Peer(*address));
+    api.access.known(headers).map_or_else(peer, Who::Token)
 }
 
 fn refused(pace: Pace, wait: u64) -> Problem {

@@ -1,6 +1,7 @@
 //! The page for Prometheus (text format 0.0.4): what was counted, and what is true right now.
 
 use super::api::Readiness;
+use super::refusals::Refusals;
 use crate::catalog::Generation;
 use crate::counts;
 use crate::engine::{Counted, LiveView};
@@ -48,6 +49,7 @@ impl Metrics {
         page.definitions(now.generation);
         page.gauge("packhorse_mqtt_connected", "Whether the broker is connected.");
         page.line("packhorse_mqtt_connected", &[], f64::from(u8::from(now.ready.broker)));
+        page.http(now.refusals);
         if let Some(bytes) = now.ready.journal_bytes {
             page.gauge("packhorse_journal_bytes", "Size of the journal's file; nothing where it lies in Redis.");
             page.line("packhorse_journal_bytes", &[], bytes as f64);
@@ -64,6 +66,8 @@ pub(super) struct Now<'a> {
     pub(super) generation: &'a Generation,
     /// The services.
     pub(super) ready: Readiness,
+    /// What the API refused.
+    pub(super) refusals: &'a Refusals,
 }
 
 fn stale<T>(catalog: &Catalog<T>) -> f64 {
@@ -81,7 +85,11 @@ struct Page {
 
 impl Page {
     fn gauge(&mut self, name: &str, about: &str) {
-        let _ = writeln!(self.text, "# HELP {name} {about}\n# TYPE {name} gauge");
+        self.head(name, "gauge", about);
+    }
+
+    fn head(&mut self, name: &str, kind: &str, about: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {about}\n# TYPE {name} {kind}");
     }
 
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
@@ -121,6 +129,19 @@ impl Page {
             let labels = [("queue", "runs"), ("priority", &level.to_string())];
             self.line("packhorse_queue_oldest_seconds", &labels, oldest.as_secs_f64());
         }
+    }
+
+    fn http(&mut self, refusals: &Refusals) {
+        self.head("packhorse_http_refused_total", "counter", "Requests to the API that were refused, by status.");
+        for (status, count) in refusals.counts() {
+            self.line("packhorse_http_refused_total", &[("status", &status.to_string())], count as f64);
+        }
+        self.head("packhorse_http_full_total", "counter", "How often every place for a connection was taken.");
+        self.line("packhorse_http_full_total", &[], refusals.full() as f64);
+        self.gauge("packhorse_http_connections", "Connections to the API that are open.");
+        self.line("packhorse_http_connections", &[], refusals.connections() as f64);
+        self.gauge("packhorse_http_streams", "Event streams that are open.");
+        self.line("packhorse_http_streams", &[], refusals.streams() as f64);
     }
 
     fn definitions(&mut self, generation: &Generation) {

@@ -5,7 +5,11 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use packhorse_core::failure::{Class, Failure, chain};
+use packhorse_core::run::WallTime;
 use serde::Serialize;
+
+/// A request with the same idempotency key is under way.
+const IN_FLIGHT: &str = "PH8403";
 
 /// What went wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -21,7 +25,8 @@ pub(super) struct Problem {
     /// What happened this time.
     pub detail: String,
     /// Stable code: `packhorse explain CODE` tells more.
-    pub code: String,
+    #[schema(value_type = String)]
+    pub code: Box<str>,
     /// What it means for another attempt: `permanent` is the same again, `transient` may pass by itself, `operator` wants somebody to do
     /// something, `bug` is one of ours.
     #[schema(value_type = String)]
@@ -29,6 +34,24 @@ pub(super) struct Problem {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What it was about; boxed, because it is passed on as an error.
+    #[serde(flatten)]
+    #[schema(value_type = Asked)]
+    pub asked: Option<Box<Asked>>,
+}
+
+/// The request that a problem is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub(super) struct Asked {
+    /// The path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    /// Number of the request, as in the header `X-Request-Id` and in the daemon's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// When another attempt makes sense, UTC in milliseconds.
+    #[serde(skip)]
+    not_before: Option<u64>,
 }
 
 impl Problem {
@@ -39,9 +62,10 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
             detail: detail.into(),
-            code: code.to_owned(),
+            code: code.into(),
             class: usual(status),
             hint: None,
+            asked: None,
         }
     }
 
@@ -49,6 +73,14 @@ impl Problem {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same with what it was about: the path of the request and its number. `now` is for how long is to be waited.
+    pub(super) fn of(self, path: String, request: &str, now: WallTime) -> Told {
+        let not_before = self.asked.as_ref().and_then(|asked| asked.not_before);
+        let wait = not_before.map(|end| end.saturating_sub(now.0).div_ceil(1_000).max(1));
+        let asked = Asked { instance: Some(path), request_id: Some(request.to_owned()), not_before };
+        Told { wait, problem: Self { asked: Some(Box::new(asked)), ..self } }
     }
 
     /// Nothing of that name.
@@ -79,7 +111,9 @@ impl From<Failure> for Problem {
             (_, Class::Bug) => StatusCode::INTERNAL_SERVER_ERROR,
             (_, Class::Transient | Class::DeviceOffline | Class::Operator) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self { hint: failure.hint, class: failure.class, ..Self::new(status, &failure.code, failure.message) }
+        let Failure { code, class, message, hint, not_before } = failure;
+        let asked = not_before.map(|end| Box::new(Asked { not_before: Some(end), ..Asked::default() }));
+        Self { hint, class, asked, ..Self::new(status, &code, message) }
     }
 }
 
@@ -99,23 +133,83 @@ impl From<EngineError> for Problem {
     }
 }
 
+/// A problem that knows its request.
+#[derive(Debug)]
+pub(super) struct Told {
+    problem: Problem,
+    /// Seconds to wait before another attempt, where that is known.
+    wait: Option<u64>,
+}
+
+impl Told {
+    /// Puts it into the answer that was made of the problem.
+    pub(super) fn rewrite(&self, response: &mut Response<Body>) {
+        *response.body_mut() = self.problem.body();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        if let Some(wait) = self.wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        }
+    }
+}
+
+impl Problem {
+    fn body(&self) -> Body {
+        Body::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Whether the same may be otherwise in a moment.
+    fn passes(&self) -> bool {
+        [429, 503].contains(&self.status) || *self.code == *IN_FLIGHT
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            _ => {}
+        let mut response = Response::new(self.body());
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.passes() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if self.status == 408 {
+            // The rest of the body may still come.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(problem: Problem) -> Option<String> {
+        let mut response = problem.clone().into_response();
+        problem.of("/v1/runs".to_owned(), "req_1", WallTime(1_000)).rewrite(&mut response);
+        let value = response.headers().get(header::RETRY_AFTER);
+        value.map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn who_may_ask_again_is_told_when() {
+        let failure = |code| Failure::new(code, Class::Transient, "wait");
+        assert_eq!(wait(failure("PH8504").not_before(10_001).into()).as_deref(), Some("10"));
+        assert_eq!(wait(failure("PH8504").not_before(0).into()).as_deref(), Some("1"));
+        assert_eq!(wait(failure(IN_FLIGHT).into()).as_deref(), Some("2"));
+        assert_eq!(wait(failure("PH8004").into()), None);
+        assert_eq!(wait(failure("PH7002").into()).as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_problem_tells_what_it_was_about() {
+        let told = Problem::missing("run", "x").of("/v1/runs/x".to_owned(), "req_1", WallTime(0));
+        let value = serde_json::to_value(&told.problem).unwrap();
+        assert_eq!((&value["instance"], &value["request_id"]), (&"/v1/runs/x".into(), &"req_1".into()));
+        assert!(value.get("not_before").is_none());
     }
 }

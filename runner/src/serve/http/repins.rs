@@ -2,9 +2,10 @@
 
 use super::access::Scope;
 use super::api::Api;
+use super::layers::About;
 use super::problem::Problem;
 use super::runs::body;
-use super::server::About;
+use super::shapes::Moved;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -28,11 +29,14 @@ pub(super) struct Move {
     from: String,
     /// The same of the other one, or its `NAME@VERSION`.
     to: String,
+    /// For the audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// Moves runs to another build of their codec; tells of each what came of it, as `packhorse plugin repin -o json` does.
-#[utoipa::path(post, path = "/v1/repin", tag = "runs", request_body = Move,
-    responses((status = 200, description = "What came of each", body = Object), (status = 401, body = Problem),
+#[utoipa::path(post, path = "/v1/repin", tag = "runs", security(("bearer" = ["runs:control"])), request_body = Move,
+    responses((status = 200, description = "What came of each", body = Moved), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 413, body = Problem),
         (status = 422, description = "There is no such codec, or more runs are named than 32", body = Problem),
         (status = 503, body = Problem)))]
@@ -44,7 +48,7 @@ pub(super) async fn repin(State(api): State<Api>, headers: HeaderMap, bytes: Byt
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "PH8402", words));
     }
     let about = serde_json::to_value(&asked).ok();
-    let Move { runs, from, to } = asked;
+    let Move { runs, from, to, reason: _ } = asked;
     let mut response = Json(api.runner.repin_all(runs, from, to).await?).into_response();
     if let Some(Value::Object(about)) = about {
         response.extensions_mut().insert(About(about));

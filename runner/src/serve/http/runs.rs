@@ -1,8 +1,9 @@
-//! Routes of runs: start, list, show, journal, cancel, pause, resume, retry.
+//! Routes of runs: start, list, show, journal.
 
 use super::access::Scope;
 use super::api::{Api, Once};
 use super::problem::Problem;
+use super::shapes;
 use crate::engine::{EngineError, LiveView};
 use crate::serve::control::Start;
 use axum::Json;
@@ -12,13 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use packhorse_core::admission::Priority;
 use packhorse_core::hex;
-use packhorse_core::run::{RunId, RunStatus};
+use packhorse_core::run::{RunId, RunStatus, WallTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::Schema;
 
 /// Most items of one page.
 const PAGE: usize = 200;
@@ -57,36 +58,23 @@ pub(super) struct RunView(LiveView);
 
 impl utoipa::PartialSchema for RunView {
     fn schema() -> RefOr<Schema> {
-        let text = || ObjectBuilder::new().schema_type(Type::String);
-        ObjectBuilder::new()
-            .description(Some("A run as it is now: the object that `packhorse show RUN -o json` prints."))
-            .property("run", text())
-            .property("workflow", text())
-            .property("status", text().enum_values(Some(STATUSES)))
-            .required("run")
-            .required("workflow")
-            .required("status")
-            .into()
+        shapes::RunView::schema()
     }
 }
 
-impl utoipa::ToSchema for RunView {}
+impl utoipa::ToSchema for RunView {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        shapes::RunView::schemas(schemas);
+    }
+}
 
-/// Every status that a run can have.
-const STATUSES: [&str; 10] = [
-    "queued",
-    "running",
-    "waiting",
-    "paused",
-    "cancelling",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "timed_out",
-    "superseded",
-];
+impl RunView {
+    pub(super) const fn of(view: LiveView) -> Self {
+        Self(view)
+    }
+}
 
-/// A page of runs, newest first.
+/// A page of runs, newest first. Filters may leave none of it, and more may still follow: the end is where there is no `next_cursor`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct RunPage {
     /// The runs.
@@ -100,7 +88,7 @@ pub(super) struct RunPage {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct RecordPage {
     /// The records, each with its number `seq`.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<shapes::Record>)]
     items: Vec<Value>,
     /// Number of the record after them.
     next: u64,
@@ -120,6 +108,9 @@ pub(super) struct Which {
     status: Option<String>,
     /// Only of this workflow.
     workflow: Option<String>,
+    /// Only those that were created after this time (RFC 3339).
+    #[param(format = "date-time")]
+    started_after: Option<String>,
 }
 
 /// Which records.
@@ -132,27 +123,7 @@ pub(super) struct From {
     from: u64,
 }
 
-/// Why something is asked.
-#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Because {
-    /// For the journal.
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-/// From which build of its codec a run is to be moved to which.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Builds {
-    /// SHA-256 of the one that it is pinned to, or its first eight digits or more.
-    #[schema(pattern = "^[0-9a-fA-F]{8,64}$")]
-    from: String,
-    /// The same of the other one, or its `NAME@VERSION`.
-    to: String,
-}
-
-fn run_id(text: &str) -> Result<RunId, Problem> {
+pub(super) fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "PH8003", format!("there is no run {text}")))
 }
 
@@ -165,7 +136,7 @@ pub(super) fn body<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Prob
 }
 
 /// Starts a run. With `Idempotency-Key`, the same request again gives the same run.
-#[utoipa::path(post, path = "/v1/runs", tag = "runs", request_body = StartRun,
+#[utoipa::path(post, path = "/v1/runs", tag = "runs", security(("bearer" = ["runs:start"])), request_body = StartRun,
     params(("Idempotency-Key" = Option<String>, Header, description = "One run for all requests with this key")),
     responses(
         (status = 201, description = "Started", body = RunView),
@@ -226,7 +197,7 @@ fn text(value: Value) -> String {
 }
 
 /// Lists runs, newest first.
-#[utoipa::path(get, path = "/v1/runs", tag = "runs", params(Which),
+#[utoipa::path(get, path = "/v1/runs", tag = "runs", security(("bearer" = ["runs:read"])), params(Which),
     responses((status = 200, body = RunPage), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn list(
@@ -236,7 +207,7 @@ pub(super) async fn list(
 ) -> Result<Json<RunPage>, Problem> {
     api.access.check(&headers, Scope::RunsRead)?;
     let Query(which) = query.map_err(|error| bad_query(&error.body_text()))?;
-    let statuses = which.status.as_deref().map(statuses).transpose()?;
+    let filter = Filter::of(&which)?;
     let limit = which.limit.map_or(FEW, usize::from);
     if !(1..=PAGE).contains(&limit) {
         return Err(bad_query("limit is from 1 to 200"));
@@ -250,9 +221,7 @@ pub(super) async fn list(
         let (views, next) = api.runner.engine().page(cursor.as_ref(), PAGE).await?;
         for view in views {
             cursor = Some(view.view.run.clone());
-            let wanted = statuses.as_ref().is_none_or(|statuses| statuses.contains(&view.view.status))
-                && which.workflow.as_ref().is_none_or(|workflow| *workflow == view.view.workflow);
-            if wanted {
+            if filter.lets(&view.view) {
                 items.push(RunView(view));
             }
             if items.len() == limit {
@@ -267,6 +236,35 @@ pub(super) async fn list(
     Ok(Json(RunPage { items, next_cursor: cursor.map(|run| run.to_string()) }))
 }
 
+/// Which runs a page is to have.
+#[derive(Default)]
+struct Filter {
+    statuses: Option<Vec<RunStatus>>,
+    workflow: Option<String>,
+    after: Option<WallTime>,
+}
+
+impl Filter {
+    fn of(which: &Which) -> Result<Self, Problem> {
+        let statuses = which.status.as_deref().map(statuses).transpose()?;
+        let after = which.started_after.as_deref().map(time).transpose()?;
+        Ok(Self { statuses, workflow: which.workflow.clone(), after })
+    }
+
+    fn lets(&self, run: &packhorse_core::run::RunView) -> bool {
+        self.statuses.as_ref().is_none_or(|statuses| statuses.contains(&run.status))
+            && self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
+            && self.after.is_none_or(|after| run.created_at > after)
+    }
+}
+
+/// A time as people write it; what lies before 1970 is its beginning.
+fn time(text: &str) -> Result<WallTime, Problem> {
+    let time = chrono::DateTime::parse_from_rfc3339(text);
+    let time = time.map_err(|error| bad_query(&format!("started_after is no time of RFC 3339: {error}")))?;
+    Ok(WallTime(u64::try_from(time.timestamp_millis()).unwrap_or_default()))
+}
+
 pub(super) fn bad_query(why: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "PH8402", format!("the query is not what is expected: {why}"))
 }
@@ -279,7 +277,7 @@ fn statuses(text: &str) -> Result<Vec<RunStatus>, Problem> {
 }
 
 /// Shows a run.
-#[utoipa::path(get, path = "/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Its id")),
+#[utoipa::path(get, path = "/v1/runs/{run}", tag = "runs", security(("bearer" = ["runs:read"])), params(("run" = String, Path, description = "Its id")),
     responses((status = 200, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn show(
@@ -292,7 +290,7 @@ pub(super) async fn show(
 }
 
 /// Records of a run's journal, 1000 at the most.
-#[utoipa::path(get, path = "/v1/runs/{run}/journal", tag = "runs", params(("run" = String, Path, description = "Its id"), From),
+#[utoipa::path(get, path = "/v1/runs/{run}/journal", tag = "runs", security(("bearer" = ["runs:read"])), params(("run" = String, Path, description = "Its id"), From),
     responses((status = 200, body = RecordPage), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn journal(
@@ -319,91 +317,17 @@ pub(super) async fn numbered(api: &Api, run: &RunId, from: u64) -> Result<Vec<Va
     Ok((from..).zip(records.iter()).map(with).collect())
 }
 
-/// Cancels a run: it ends at a packet boundary.
-#[utoipa::path(post, path = "/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "Its id")),
-    request_body(content = Option<Because>),
-    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn cancel(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Path(run): Path<String>,
-    bytes: Bytes,
-) -> Result<(StatusCode, Json<RunView>), Problem> {
-    let run = steered(&api, &headers, &run)?;
-    let because: Because = body(&bytes)?;
-    api.runner.engine().cancel(&run, because.reason).await?;
-    accepted(&api, &run).await
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Pauses a run at the next packet boundary.
-#[utoipa::path(post, path = "/v1/runs/{run}/pause", tag = "runs", params(("run" = String, Path, description = "Its id")),
-    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn pause(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Path(run): Path<String>,
-) -> Result<(StatusCode, Json<RunView>), Problem> {
-    let run = steered(&api, &headers, &run)?;
-    api.runner.engine().pause(&run).await?;
-    accepted(&api, &run).await
-}
-
-/// Goes on with a paused run.
-#[utoipa::path(post, path = "/v1/runs/{run}/resume", tag = "runs", params(("run" = String, Path, description = "Its id")),
-    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn resume(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Path(run): Path<String>,
-) -> Result<(StatusCode, Json<RunView>), Problem> {
-    let run = steered(&api, &headers, &run)?;
-    api.runner.engine().resume(&run).await?;
-    accepted(&api, &run).await
-}
-
-/// Continues a failed run at the failed step.
-#[utoipa::path(post, path = "/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Its id")),
-    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn retry(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Path(run): Path<String>,
-) -> Result<(StatusCode, Json<RunView>), Problem> {
-    let run = steered(&api, &headers, &run)?;
-    api.runner.engine().retry(&run).await?;
-    accepted(&api, &run).await
-}
-
-/// Moves a run to another build of its codec; where it is pinned to it already, nothing happens.
-#[utoipa::path(post, path = "/v1/runs/{run}/repin", tag = "runs", params(("run" = String, Path, description = "Its id")),
-    request_body = Builds,
-    responses((status = 202, body = RunView), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem), (status = 409, description = "It is pinned to another codec, or has ended well", body = Problem),
-        (status = 413, body = Problem), (status = 422, description = "There is no such codec, or it does not take the variables of the run", body = Problem),
-        (status = 503, body = Problem)))]
-pub(super) async fn repin(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Path(run): Path<String>,
-    bytes: Bytes,
-) -> Result<(StatusCode, Json<RunView>), Problem> {
-    let run = steered(&api, &headers, &run)?;
-    let Builds { from, to } = body(&bytes)?;
-    api.runner.repin(run.clone(), from, to).await?;
-    accepted(&api, &run).await
-}
-
-/// The run that somebody may steer.
-fn steered(api: &Api, headers: &HeaderMap, run: &str) -> Result<RunId, Problem> {
-    api.access.check(headers, Scope::RunsControl)?;
-    run_id(run)
-}
-
-async fn accepted(api: &Api, run: &RunId) -> Result<(StatusCode, Json<RunView>), Problem> {
-    Ok((StatusCode::ACCEPTED, Json(RunView(api.runner.engine().view(run).await?))))
+    #[test]
+    fn times_are_those_of_rfc_3339() {
+        assert_eq!(time("2026-11-30T12:00:00+02:00").unwrap(), time("2026-11-30T10:00:00Z").unwrap());
+        assert_eq!(time("1970-01-01T00:00:01.5Z").unwrap(), WallTime(1_500));
+        assert_eq!(time("1960-01-01T00:00:00Z").unwrap(), WallTime(0));
+        for bad in ["", "yesterday", "2026-11-30", "2026-11-30T12:00:00"] {
+            assert_eq!(time(bad).unwrap_err().status, 400, "{bad}");
+        }
+    }
 }

@@ -49,14 +49,14 @@ pub(super) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
 }
 
 /// Numbers for Prometheus, in its text format.
-#[utoipa::path(get, path = "/metrics", tag = "system",
+#[utoipa::path(get, path = "/metrics", tag = "system", security(("bearer" = ["metrics:read"])),
     responses((status = 200, body = String, content_type = "text/plain"), (status = 401, body = Problem),
         (status = 403, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
     api.access.check(&headers, Scope::MetricsRead)?;
     let census = api.runner.engine().census().await?;
     let generation = api.runner.catalogs().current();
-    let text = api.metrics.text(&Now { census: &census, generation: &generation, ready: api.runner.ready() });
+    let text = api.metrics.text(&Now { census: &census, generation: &generation, ready: api.runner.ready(), refusals: &api.refusals });
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -4,6 +4,7 @@ use super::access::Scope;
 use super::api::Api;
 use super::problem::Problem;
 use super::runs::{bad_query, idempotency_key};
+use super::shapes;
 use crate::trigger::{Called, Key};
 use axum::Json;
 use axum::body::Bytes;
@@ -17,11 +18,19 @@ use sha2::{Digest as _, Sha256};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 
-/// A list.
+/// All triggers.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct ObjectList {
-    /// The objects that `packhorse triggers -o json` and `packhorse dead-letters -o json` print.
-    #[schema(value_type = Vec<Object>)]
+pub(super) struct TriggerList {
+    /// The objects that `packhorse triggers -o json` prints.
+    #[schema(value_type = Vec<shapes::Trigger>)]
+    items: Vec<Value>,
+}
+
+/// Dead letters, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct DeadLetterList {
+    /// The objects that `packhorse dead-letters -o json` prints.
+    #[schema(value_type = Vec<shapes::DeadLetter>)]
     items: Vec<Value>,
 }
 
@@ -63,15 +72,15 @@ fn items<T: Serialize>(all: &[T]) -> Vec<Value> {
 }
 
 /// What starts runs by itself.
-#[utoipa::path(get, path = "/v1/triggers", tag = "triggers",
-    responses((status = 200, body = ObjectList), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(super) async fn triggers(State(api): State<Api>, headers: HeaderMap) -> Result<Json<ObjectList>, Problem> {
+#[utoipa::path(get, path = "/v1/triggers", tag = "triggers", security(("bearer" = ["definitions:read"])),
+    responses((status = 200, body = TriggerList), (status = 401, body = Problem), (status = 403, body = Problem)))]
+pub(super) async fn triggers(State(api): State<Api>, headers: HeaderMap) -> Result<Json<TriggerList>, Problem> {
     api.access.check(&headers, Scope::DefinitionsRead)?;
-    Ok(Json(ObjectList { items: items(&api.runner.triggers().list()) }))
+    Ok(Json(TriggerList { items: items(&api.runner.triggers().list()) }))
 }
 
 /// Starts a run by the workflow's trigger of kind `http`; the body is its payload, JSON or any bytes, 64 KiB at the most.
-#[utoipa::path(post, path = "/v1/triggers/{workflow}", tag = "triggers",
+#[utoipa::path(post, path = "/v1/triggers/{workflow}", tag = "triggers", security(("bearer" = ["runs:start"])),
     params(("workflow" = String, Path, description = "Its name"), Which,
         ("Idempotency-Key" = Option<String>, Header, description = "One run for all requests with this key")),
     request_body(content = Option<Payload>),
@@ -106,11 +115,11 @@ pub(super) async fn trigger(
 }
 
 /// What came to triggers and no run could be made of, newest first, without payloads.
-#[utoipa::path(get, path = "/v1/dead-letters", tag = "triggers",
-    responses((status = 200, body = ObjectList), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn dead_letters(State(api): State<Api>, headers: HeaderMap) -> Result<Json<ObjectList>, Problem> {
+#[utoipa::path(get, path = "/v1/dead-letters", tag = "triggers", security(("bearer" = ["runs:read"])),
+    responses((status = 200, body = DeadLetterList), (status = 401, body = Problem), (status = 403, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn dead_letters(State(api): State<Api>, headers: HeaderMap) -> Result<Json<DeadLetterList>, Problem> {
     api.access.check(&headers, Scope::RunsRead)?;
-    Ok(Json(ObjectList { items: items(&api.runner.triggers().letters().list().await?) }))
+    Ok(Json(DeadLetterList { items: items(&api.runner.triggers().letters().list().await?) }))
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
@@ -118,9 +127,9 @@ fn number(text: &str) -> Result<u64, Problem> {
 }
 
 /// One of them, with its payload in Base64.
-#[utoipa::path(get, path = "/v1/dead-letters/{letter}", tag = "triggers",
+#[utoipa::path(get, path = "/v1/dead-letters/{letter}", tag = "triggers", security(("bearer" = ["runs:read"])),
     params(("letter" = String, Path, description = "Its id")),
-    responses((status = 200, body = Object), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 200, body = shapes::DeadLetter), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn dead_letter(
     State(api): State<Api>,
@@ -133,7 +142,7 @@ pub(super) async fn dead_letter(
 }
 
 /// Makes a run of one after all, and throws it away.
-#[utoipa::path(post, path = "/v1/dead-letters/{letter}/retry", tag = "triggers",
+#[utoipa::path(post, path = "/v1/dead-letters/{letter}/retry", tag = "triggers", security(("bearer" = ["runs:start"])),
     params(("letter" = String, Path, description = "Its id")),
     responses((status = 200, body = Triggered), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
