@@ -56,7 +56,12 @@ pub(super) async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Resul
     api.access.check(&headers, Scope::MetricsRead)?;
     let census = api.runner.engine().census().await?;
     let generation = api.runner.catalogs().current();
-    let text = api.metrics.text(&Now { census: &census, generation: &generation, ready: api.runner.ready(), refusals: &api.refusals });
+    let text = api.metrics.text(&Now {
+        census: &census,
+        generation: &generation,
+        ready: api.runner.ready(),
+        refusals: &api.refusals,
+    });
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
