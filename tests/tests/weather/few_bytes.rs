@@ -49,7 +49,10 @@ fn serve(mut stream: TcpStream, says: Says) -> io::Result<()> {
     packet(&mut stream)?;
     let welcome = if let Says::Connack(code) = says { code } else { 0 };
     stream.write_all(&[0x20, 3, 0, welcome, 0])?;
-    while welcome == 0 {
+    if welcome != 0 {
+        return Ok(());
+    }
+    loop {
         let (kind, body) = packet(&mut stream)?;
         match kind {
             0xc0 => stream.write_all(&[0xd0, 0])?,
@@ -70,7 +73,6 @@ fn serve(mut stream: TcpStream, says: Says) -> io::Result<()> {
             _ => {}
         }
     }
-    Ok(())
 }
 
 /// Filters of a SUBSCRIBE without properties: each is its length, its text and a byte of options.

@@ -4,6 +4,7 @@
 //! * `runner`: SIGKILL at every failpoint and at random moments
 //! * `failing`: every failpoint that can fail, and stops
 //! * `fastdfs`, `broker`, `redis`: services in bad weather
+//! * `services`: every kind of bad line before every service
 //! * `refusals`: brokers that forbid, limit and throw out; `few_bytes`: one that says what no real one can be made to
 //! * `store`: a damaged store file, a full disk
 //! * `drive`, `room`: how runs end; small disks
@@ -18,4 +19,5 @@ mod redis;
 mod refusals;
 mod room;
 mod runner;
+mod services;
 mod store;
