@@ -1,6 +1,6 @@
 //! The task behind [`RumqttcBus`](super::RumqttcBus): connect, serve, and after a failure wait and connect anew.
 //!
-//! Every connection gets a new rumqttc client and event loop. rumqttc's own reconnect keeps a packet-id collision for
+//! Every connection gets a new client and event loop. rumqttc's own reconnect keeps a packet-id collision for
 //! ever when the session is lost (its issue 1056) and drops unacknowledged publishes silently; here whatever was not
 //! acknowledged is taken out of the old loop and published again on the next connection, in its order.
 //!

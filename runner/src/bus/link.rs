@@ -54,7 +54,7 @@ impl Link {
     /// Serves the connection until it ends.
     pub(super) async fn run(&mut self, shared: &Shared, generation: u64) -> Ended {
         let limits = self.welcome.limits;
-        shared.refusals.clear();
+        shared.refusals.renew(&self.address);
         let left_out = shared.outbox.open(self.client.clone(), limits);
         if left_out > 0 {
             tracing::warn!(left_out, "queued messages were left out: they expired, or this broker does not take them");
@@ -102,6 +102,7 @@ impl Link {
             shared.counters.left_out.fetch_add(undelivered.sent.len() as u64, Ordering::Relaxed);
         }
         all.extend(undelivered.queued.into_iter().map(|message| waiting(message, since.pop_front())));
+        all.retain(|waiting| fits(waiting, shared));
         shared.outbox.restore(all);
     }
 }
@@ -110,6 +111,17 @@ impl Link {
 fn waiting(message: Message, queued: Option<Queued>) -> Waiting {
     let since = queued.filter(|queued| queued.topic == message.topic).map_or_else(Instant::now, |queued| queued.since);
     Waiting { message, since }
+}
+
+/// Whether the broker may take it; a refusal like the broker's own where it is known not to.
+fn fits(waiting: &Waiting, shared: &Shared) -> bool {
+    let Waiting { message, since } = waiting;
+    let (size, fits) = (message.payload.len(), !shared.refusals.is_too_large(message.payload.len()));
+    if !fits {
+        let queued = Queued { topic: Arc::clone(&message.topic), since: *since, size };
+        answered(shared, Some(queued), Reason::PacketTooLarge);
+    }
+    fits
 }
 
 /// Polls the wire and nothing else: a poll that is dropped half-way may lose an acknowledgement, and one that publishes
@@ -174,8 +186,8 @@ fn route(arrived: Arrived, shared: &Shared) {
 /// The broker's word on a publish.
 fn answered(shared: &Shared, queued: Option<Queued>, reason: Reason) {
     match queued {
-        Some(queued) if reason.is_error() => shared.refusals.refused(&queued.topic, reason),
-        Some(queued) => shared.refusals.accepted(&queued.topic),
+        Some(queued) if reason.is_error() => shared.refusals.refused(&queued, reason),
+        Some(queued) => shared.refusals.accepted(&queued),
         None => {}
     }
     if reason.is_error() {

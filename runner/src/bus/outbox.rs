@@ -50,6 +50,8 @@ struct Open {
 pub(super) struct Queued {
     pub(super) topic: Arc<str>,
     pub(super) since: Instant,
+    /// Bytes of its payload.
+    pub(super) size: usize,
 }
 
 /// A message with the moment since when its expiry runs.
@@ -196,7 +198,7 @@ impl Open {
         }
         message.qos = message.qos.min(self.limits.max_qos);
         self.client.send(&message)?;
-        self.queued.push_back(Queued { topic: message.topic, since });
+        self.queued.push_back(Queued { size: message.payload.len(), topic: message.topic, since });
         Ok(())
     }
 }

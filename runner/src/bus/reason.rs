@@ -84,7 +84,7 @@ reasons! {
     PacketIdentifierNotFound = 0x92, "packet identifier not found", COMP, Transient, "it is tried again";
     ReceiveMaximumExceeded = 0x93, "receive maximum exceeded", DIS, Transient, "the broker counts messages in flight otherwise than it said; it is tried again";
     TopicAliasInvalid = 0x94, "topic alias invalid", DIS, Transient, "no alias is ever sent: is something between that changes bytes?";
-    PacketTooLarge = 0x95, "packet too large", CON | DIS, Operator, "set message_limit lower, or raise the broker's maximum packet size";
+    PacketTooLarge = 0x95, "packet too large", CON | DIS, Operator, "set message_limit lower, or raise the broker's limit (mosquitto: max_packet_size, message_size_limit)";
     MessageRateTooHigh = 0x96, "message rate too high", DIS, Transient, "set rate on the transfers, or raise the broker's limit";
     QuotaExceeded = 0x97, "quota exceeded", CON | PUB | SUB | DIS, Operator, "raise the broker's quota, or use less of it";
     AdministrativeAction = 0x98, "administrative action", DIS, Transient, "somebody at the broker ended the connection; it is tried again";

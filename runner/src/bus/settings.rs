@@ -93,7 +93,7 @@ pub enum Acknowledge {
 
 impl Settings {
     /// Reads a URL, or several with commas between them, as [`Server::parse`]. The rest gets its default: keep-alive 30 s,
-    /// 5 s an attempt, 10 s in all, back-off from 1 to 45 s.
+    /// 5 s an attempt, 10 s in all, back-off from 1 to 30 s.
     pub fn parse(urls: &str) -> Result<Self, BusError> {
         let fail = |reason: &str| BusError::Settings {
             what: format!("MQTT address {}", without_passwords(urls)),
@@ -119,8 +119,9 @@ impl Settings {
             keep_alive: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
-            // Less than two keep-alives: so long after a broker is back, everybody is.
-            backoff: (Duration::from_secs(1), Duration::from_secs(45)),
+            // So long after a broker is back, everybody is; with the pauses of a transfer, which are at most half as long then, it goes
+            // on within two keep-alives.
+            backoff: (Duration::from_secs(1), Duration::from_secs(30)),
         }
     }
 

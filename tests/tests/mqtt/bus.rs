@@ -122,6 +122,39 @@ async fn qos_is_lowered_and_retain_refused_where_the_broker_says_so() {
     bus.close().await;
 }
 
+/// mosquitto answers what is above its `message_size_limit` with 0x95: that message is refused, and nobody else is disturbed. Without
+/// a bound on its queues mosquitto 2.0.11 hangs up as well, once.
+#[tokio::test]
+async fn a_message_above_the_brokers_limit_is_refused_and_the_others_flow() {
+    for (queue, most) in [("max_queued_messages 1000", 1), ("max_queued_messages 0", 2)] {
+        let broker = Options::default().line("message_size_limit 300").line(queue).start();
+        refused_and_the_others_flow(&broker, most).await;
+    }
+}
+
+async fn refused_and_the_others_flow(broker: &Mosquitto, most: usize) {
+    let bus = RumqttcBus::connect(settings(broker)).await.unwrap();
+    let begun = Instant::now();
+    // On a connection of its own: between two connections nobody keeps what is published.
+    let theirs = RumqttcBus::connect(settings(broker)).await.unwrap();
+    let mut here = theirs.subscribe("small", Qos::AtLeastOnce).await.unwrap();
+    for number in 0..500 {
+        bus.publish(Message::new("small", number.to_string())).unwrap();
+        bus.publish(Message::new("large", vec![b'x'; 301])).unwrap();
+    }
+    let mut came = std::collections::BTreeSet::new();
+    while came.len() < 500 {
+        let delivery = timeout(PATIENCE, here.recv()).await.unwrap_or_else(|_| panic!("{}", broker.log()));
+        came.insert(delivery.expect("the bus lives").message.payload);
+    }
+    let told = bus.refusal("large", begun).expect("it is told");
+    assert!(told.code() == "PH5110" && told.to_string().contains("packet too large (0x95)"), "{told}");
+    bus.close().await;
+    assert_eq!((bus.counts().refused, bus.counts().left_out), (500, 0));
+    let connections = broker.log().matches("New client connected").count();
+    assert!(connections <= 1 + most, "{connections} connections: {}", broker.log());
+}
+
 /// Waits until the broker has read so many acknowledgements of this client.
 async fn acknowledged(broker: &Mosquitto, client_id: &str, count: usize) {
     let (begun, line) = (Instant::now(), format!("Received PUBACK from {client_id} "));

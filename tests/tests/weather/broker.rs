@@ -1,22 +1,28 @@
-//! A real mosquitto that is killed again and again with a full window, that forbids, limits, and gives our session to another.
+//! A real mosquitto that is killed again and again with a full window, that gives our session to another, and at the end of a bad line.
 
-use crate::drive::{self, Outcome};
-use packhorse_tests::mosquitto::Options;
-use packhorse_tests::proxy::Proxy;
+use crate::drive;
+use packhorse_tests::proxy::{Fault, Kind, Proxy, Sky};
 use packhorse_tests::station::SIZE;
 use packhorse_tests::world::{done, number};
 use packhorse_tests::{Child, Mosquitto, Service, Station, World, count};
 use rumqttc::v5::{Client, MqttOptions};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Many keep-alives of the runner and the device: who goes on later, even on a busy machine, is wedged. The longest is printed.
-const WEDGED: Duration = Duration::from_secs(180);
+/// Two keep-alives of the runner and the device: after a restart of the broker bytes go on within this time.
+const RESUMED: Duration = Duration::from_secs(60);
+/// Packets in flight, and the bytes of file in one.
+const WINDOW: u64 = 16;
+const PACKET: u64 = 640;
+/// What a line between continents does to each read, in bytes a second and milliseconds: a window of packets is under way all the time.
+const FAR: Fault = Fault::Slow(10_000_000, 60);
 
 /// A push alone; at the rate it takes some seconds.
-fn push(rate: &str, timeout: &str) -> String {
+fn push(rate: &str) -> String {
+    let rate = if rate.is_empty() { String::new() } else { format!(", rate: {rate}") };
     format!(
-        "kind: workflow/v1\nname: push\ninputs:\n  image: {{ type: file }}\ncodec: json-base64\ntimeout: {timeout}\nsteps:\n  - id: push\n    \
-         uses: transfer.push\n    with: {{ device: dev-1, file: \"${{{{ inputs.image }}}}\", window: 16, rate: {rate} }}\n    \
+        "kind: workflow/v1\nname: push\ninputs:\n  image: {{ type: file }}\ncodec: json-base64\ntimeout: 20m\nsteps:\n  - id: push\n    \
+         uses: transfer.push\n    with: {{ device: dev-1, file: \"${{{{ inputs.image }}}}\", window: {WINDOW}{rate} }}\n    \
          retry: {{ max_attempts: 3, backoff: {{ initial: 200ms, factor: 2, max: 1s }} }}\n"
     )
 }
@@ -34,92 +40,70 @@ fn among(broker: &Mosquitto, codec: &'static str) -> (Station, Proxy, Service) {
 #[test]
 fn restarts_with_a_full_window_and_a_lost_session_wedge_no_run() {
     let (lanes, restarts) = (count(4, 10), count(2, 10));
-    let worst = std::sync::Mutex::new((0, Duration::ZERO));
+    let resumed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for lane in 0..lanes as u64 {
-            let worst = &worst;
+            let resumed = &resumed;
             scope.spawn(move || {
-                let longest = restarted(1000 + 100 * lane, restarts);
-                let mut worst = worst.lock().unwrap();
-                *worst = (worst.0 + restarts, worst.1.max(longest));
+                let took = restarted(1000 + 100 * lane, restarts);
+                resumed.lock().unwrap().extend(took);
             });
         }
     });
-    let (struck, longest) = worst.into_inner().unwrap();
-    println!("{struck} restarts of {lanes} brokers; the longest until bytes went on: {longest:?}");
-    assert_eq!(struck, lanes * restarts);
+    let mut took = resumed.into_inner().unwrap();
+    took.sort();
+    let at = |part: usize| took[(took.len() - 1) * part / 100];
+    println!(
+        "{} restarts of {lanes} brokers, each at a full window of {WINDOW} packets; until bytes went on: half within {:?}, 90 % \
+         within {:?}, the longest {:?}",
+        took.len(),
+        at(50),
+        at(90),
+        at(100)
+    );
+    assert_eq!(took.len(), lanes * restarts);
+    assert!(at(100) <= RESUMED, "bytes went on after more than two keep-alives: {took:?}");
 }
 
-/// Kills a broker so often in the middle of pushes; gives the longest time until bytes went on.
-fn restarted(seed: u64, restarts: usize) -> Duration {
+/// Kills a broker so often in the middle of pushes, whenever a whole window is under way; gives how long it took each time until
+/// bytes went on.
+fn restarted(seed: u64, restarts: usize) -> Vec<Duration> {
     let mut broker = Mosquitto::plain();
-    let (mut station, _proxy, _kept) = among(&broker, "json-base64");
-    station.workflow(&push("96KiB/s", "20m"));
-    let (mut struck, mut runs, mut worst) = (0, 0, Duration::ZERO);
-    while struck < restarts {
+    let (mut station, proxy, _kept) = among(&broker, "json-base64");
+    proxy.set(Sky::All(FAR));
+    station.workflow(&push(""));
+    let (mut runs, mut took) = (0, Vec::new());
+    while took.len() < restarts {
         station.begin(seed + runs);
         let mut run = station.go(&[]);
-        while struck < restarts {
-            let begun = |run: &serde_json::Value| done(run).filter(|done| *done > 16 * 640);
-            let Some(at) = station.world.until(&mut run, begun) else { break };
+        while took.len() < restarts {
+            let full = |run: &Value| {
+                let text = run.pointer("/progress/text").and_then(Value::as_str)?;
+                done(run).filter(|done| *done > WINDOW * PACKET && text.ends_with(&format!("in flight {WINDOW}")))
+            };
+            let Some(at) = station.world.until(&mut run, full) else { break };
             if at > SIZE as u64 * 8 / 10 {
                 break;
             }
             broker.kill();
             broker.start();
-            struck += 1;
             let since = Instant::now();
-            let further = station.world.until(&mut run, |run| done(run).filter(|done| *done > at + 16 * 640));
-            worst = worst.max(since.elapsed());
-            assert!(since.elapsed() < WEDGED, "wedged at byte {at}, then {further:?}:\n{}", run.err());
+            let further = station.world.until(&mut run, |run| done(run).filter(|done| *done > at + WINDOW * PACKET));
+            took.push(since.elapsed());
+            assert!(further.is_some(), "ended at byte {at}:\n{}", run.err());
         }
         run.end().exits(0);
         station.arrived();
         runs += 1;
     }
-    worst
-}
-
-/// Runs a push that the broker will not have; gives how it ended.
-fn refused(options: Options, timeout: &str, user: Option<&str>) -> (Outcome, u64) {
-    let broker = options.start();
-    let world = World::new();
-    let kept = world.services();
-    let proxy = Proxy::before(broker.address().parse().unwrap(), 1);
-    let address = user.map_or_else(|| proxy.address.to_string(), |user| format!("{user}@{}", proxy.address));
-    // The device has nothing to do with it: it is at another broker.
-    let mut station =
-        Station::among(world, Service::at(&address, &kept.tracker), &kept.mqtt, &kept.broker, "json-base64", &[]);
-    station.workflow(&push("1MiB/s", timeout));
-    station.begin(1);
-    (drive::judged(station.go(&[]).end()), proxy.connections())
-}
-
-#[test]
-fn who_may_not_come_in_or_speak_is_told_so_and_does_not_spin() {
-    let stranger = refused(Options::default().user("runner", "right"), "20s", Some("runner:wrong"));
-    let mute = refused(Options::default().acl("topic read #\ntopic read $SYS/#\n"), "10s", None);
-    let deaf = refused(Options::default().acl("topic write #\n"), "10s", None);
-    let narrow = refused(Options::default().line("max_packet_size 300"), "10s", None);
-    let limited = refused(Options::default().line("message_size_limit 300"), "10s", None);
-    let all =
-        [("password", stranger), ("publish", mute), ("subscribe", deaf), ("packet", narrow), ("payload", limited)];
-    for (what, (outcome, connections)) in &all {
-        println!("{what}: {outcome:?}, {connections} connections");
-    }
-    for (what, (outcome, connections)) in all {
-        let Outcome::Failed { code, text, .. } = outcome else { panic!("{what}: {outcome:?}") };
-        assert!(code.starts_with("PH") && !text.is_empty(), "{what}: {code} {text}");
-        assert!((1..=12).contains(&connections), "{what}: {connections} connections");
-        assert!(!text.contains("wrong@") && !text.contains(":wrong"), "{what}: {text}");
-    }
+    took
 }
 
 #[test]
 fn a_stolen_session_is_noticed_without_a_war() {
     let broker = Mosquitto::plain();
     let (mut station, proxy, _kept) = among(&broker, "json-base64");
-    station.workflow(&push("96KiB/s", "10m"));
+    station.workflow(&push("96KiB/s"));
     station.begin(1);
     let mut run = station.go(&[("PACKHORSE_LOG", "debug")]);
     station.world.until(&mut run, |run| done(run).filter(|done| *done > 0)).expect("it has begun");
@@ -163,10 +147,9 @@ fn thieve(broker: &Mosquitto, id: &str, stays: Duration) -> (usize, String) {
     (taken, "a thief".to_owned())
 }
 
-/// Broker in the chaos proxy: cut, reset, slow, split, half open, at random bytes.
+/// Cut, reset, slow and split, at random bytes; the other kinds are struck in `services`.
 #[test]
 fn a_bad_line_to_the_broker_loses_nothing() {
-    use packhorse_tests::proxy::{Kind, Sky};
     let broker = Mosquitto::plain();
     let (mut station, proxy, _kept) = among(&broker, "acme-tlv");
     let kinds = [Kind::Cut, Kind::Reset, Kind::Split, Kind::Slow];

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 /// Tracker and storage in a process of their own, each behind a proxy. The tracker tells clients another address of loopback for the
 /// storage, where the proxy is: nothing on the way is rewritten.
-struct Depot {
+pub(crate) struct Depot {
     server: Option<Child>,
     ports: [SocketAddr; 2],
     path: PathBuf,
-    tracker: Proxy,
-    storage: Proxy,
+    pub(crate) tracker: Proxy,
+    pub(crate) storage: Proxy,
 }
 
 impl Depot {
-    fn start(world: &World, path: PathBuf, seed: u64, more: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, path: PathBuf, seed: u64, more: &[&str]) -> Self {
         let (server, ports) = serve(world, &path, ["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()], more);
         let tracker = Proxy::before(ports[0], seed);
         let storage = Proxy::at(([127, 0, 0, 2], ports[1].port()).into(), ports[1], seed + 1);

@@ -17,8 +17,12 @@ use super::words::{Command, Phase, Span, Tag};
 const CHECKPOINT_PACKETS: u32 = 256;
 /// Time after which it is stored anyway.
 const CHECKPOINT_EVERY: Micros = Micros::from_millis(100);
-/// Back-off never waits longer.
-pub(super) const BACKOFF_CAP: Micros = Micros::from_secs(60);
+/// Pauses double up to this at first: a device that comes back within minutes is met soon. A connection is lost and made again
+/// within half a minute, and both together stay below two keep-alives of thirty seconds.
+const NEAR_CAP: Micros = Micros::from_secs(15);
+/// So many of these, and they double again, up to [`FAR_CAP`].
+const NEAR_PAUSES: u32 = 8;
+const FAR_CAP: Micros = Micros::from_secs(60);
 const FAULT_WORDS: usize = 200;
 /// Messages in a row that could not be read, and the time that they take, before the transfer ends.
 const GARBLED_MOST: u32 = 32;
@@ -39,6 +43,12 @@ impl Pause {
     pub(super) fn ends(&self) -> Time {
         self.until.unwrap_or(self.since + OPEN_PAUSE)
     }
+}
+
+/// How long to wait for an answer after so many tries in vain.
+pub(super) fn pause(first: Micros, tries: u32) -> Micros {
+    let far = first.doubled(tries.saturating_sub(NEAR_PAUSES), FAR_CAP);
+    first.doubled(tries, NEAR_CAP).max(far)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -421,5 +431,19 @@ impl Line {
             self.outbox.push_back(Action::Checkpoint);
         }
         self.outbox.push_back(Action::Finished(ending));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_a_quarter_of_a_minute_stay_there_for_two_and_then_grow_to_one() {
+        let first = Micros::from_secs(1);
+        let pauses: Vec<u64> = (0..20).map(|tries| pause(first, tries).0 / 1_000_000).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15, 15, 15, 15, 15, 15, 16, 32, 60, 60, 60, 60, 60, 60]);
+        assert_eq!(pause(Micros::from_secs(40), 0), Micros::from_secs(40));
+        assert_eq!(pause(first, u32::MAX), FAR_CAP);
     }
 }

@@ -192,6 +192,9 @@ impl Transfer {
         }
         self.fresh = true;
         if let Some(since) = away.filter(|_| up) {
+            // The device has lost its connection too, and may come back after us: pauses are as short again as at first.
+            self.line.backoff = 0;
+            self.role.wake();
             self.role.reconnected(now.since(since), self.silence, &mut self.line, now);
         }
     }

@@ -30,19 +30,25 @@ impl Client {
     /// Downloads from `offset`: at most `length` bytes (0 means to the end), fewer where the file ends. More than `limit` is an
     /// error. A normal file that is empty by its name comes without asking anybody, whether or not it exists.
     pub async fn download(&self, file: &FileId, offset: u64, length: u64, limit: usize) -> Result<Bytes, ClientError> {
-        let range = Range { offset, length };
-        self.repeat(|| async {
-            let call = Call::on(Operation::Download, file);
-            let Some((mut lease, size)) = self.begin_range(call, file, range, None).await? else {
-                return Ok(Bytes::new());
-            };
-            let address = lease.connection.address;
-            let body = lease.connection.content(size, limit, &self.shared.buffers).await;
-            let body = body.map_err(|fault| call.fault(address, fault))?;
-            lease.keep();
-            Ok(body)
-        })
-        .await
+        let mut tries = self.tries();
+        loop {
+            match self.download_once(file, Range { offset, length }, limit).await {
+                Err(error) if tries.again_for(file, &error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn download_once(&self, file: &FileId, range: Range, limit: usize) -> Result<Bytes, ClientError> {
+        let call = Call::on(Operation::Download, file);
+        let Some((mut lease, size)) = self.begin_range(call, file, range, None).await? else {
+            return Ok(Bytes::new());
+        };
+        let address = lease.connection.address;
+        let body = lease.connection.content(size, limit, &self.shared.buffers).await;
+        let body = body.map_err(|fault| call.fault(address, fault))?;
+        lease.keep();
+        Ok(body)
     }
 
     /// Downloads from `offset` to a writer, which is flushed; how many bytes it was. Where the connection breaks, another one goes
@@ -101,7 +107,7 @@ impl Client {
                 counted = flow.done;
                 tries.renew();
             }
-            if !tries.again(&error).await {
+            if !tries.again_for(file, &error).await {
                 return Err(error);
             }
         }
@@ -188,7 +194,11 @@ impl Client {
         let body = DownloadRequest { offset, length, group: file.group, name: file.name.clone() }.encode();
         let request = Request::new(Command::DOWNLOAD, &body);
         match at {
-            Some(address) => self.begin(call, address, request).await,
+            Some(address) => match self.begin(call, address, request).await {
+                // The others are asked, as where none is given.
+                Err(error) if error.is_missing_file() => self.begin_reading(call, file, request).await,
+                begun => begun,
+            },
             None => self.begin_reading(call, file, request).await,
         }
     }

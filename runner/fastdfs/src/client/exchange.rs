@@ -50,6 +50,13 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Whether another storage of the group may do better: this one is away, or has no such file, which it may not have been sent yet.
+    /// Metadata is left out: that there is none is the same answer.
+    fn may_be_elsewhere(&self, error: &ClientError) -> bool {
+        let missing = matches!(self.operation, Operation::Download | Operation::FileInfo) && error.is_missing_file();
+        missing || matches!(error, ClientError::Connect { .. })
+    }
+
     pub(super) fn status(&self, address: SocketAddr, status: Status) -> ClientError {
         ClientError::Status { attempt: self.attempt(address), status }
     }
@@ -102,7 +109,7 @@ impl Client {
         Ok((address, body))
     }
 
-    /// As [`Client::begin`], at the storage that the tracker names, or at another one when that cannot be reached.
+    /// As [`Client::begin`], at the storage that the tracker names, or at another one when that cannot be reached or has no such file.
     pub(super) async fn begin_reading(
         &self,
         call: Call<'_>,
@@ -110,17 +117,19 @@ impl Client {
         request: Request<'_>,
     ) -> Result<(Lease<'_>, Header), ClientError> {
         let first = self.route_to_read(file).await?.address;
-        let unreachable = match self.begin(call, first, request).await {
-            Err(error @ ClientError::Connect { .. }) => error,
+        let mut failed = match self.begin(call, first, request).await {
+            Err(error) if call.may_be_elsewhere(&error) => error,
             begun => return begun,
         };
         for other in self.route_to_all(file).await?.into_iter().filter(|other| other.address != first) {
             match self.begin(call, other.address, request).await {
-                Err(ClientError::Connect { .. }) => {}
+                // Who cannot be reached may have what all others have not.
+                Err(error) if call.may_be_elsewhere(&error) && failed.is_missing_file() => failed = error,
+                Err(error) if call.may_be_elsewhere(&error) => {}
                 begun => return begun,
             }
         }
-        Err(unreachable)
+        Err(failed)
     }
 
     /// Sends a request and reads the header of a good answer; its body is still to come.

@@ -43,6 +43,8 @@ mod recorded_bytes;
 #[cfg(test)]
 mod recorded_client;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod resuming;
 #[cfg(test)]
 mod store_paths;

@@ -85,15 +85,11 @@ async fn connack(reason: Reason) {
     }
 }
 
+/// Whether its place is here or not (mosquitto says 0x95, whose place it is not): the answer is about one message.
 async fn puback(reason: Reason) {
     let fake = Fake::start(vec![Manner::PubAck(reason.code())]).await;
     let (bus, begun) = (RumqttcBus::connect(five(&fake)).await.unwrap(), Instant::now());
     bus.publish(Message::new("data", "x")).unwrap();
-    if !reason.in_packet(Carrier::PubAck) {
-        names(&lost(&bus).await, reason.code(), Carrier::PubAck);
-        tokio::time::sleep(4 * BACKOFF).await;
-        return no_spin(&fake, begun, BACKOFF);
-    }
     let refusal = async {
         while bus.refusal("data", begun).is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -161,6 +157,75 @@ async fn disconnect(reason: Reason) {
     };
     names(&error, reason.code(), Carrier::Disconnect);
     no_spin(&fake, begun, BACKOFF / 10);
+}
+
+#[tokio::test]
+async fn a_code_that_no_table_has_refuses_one_message() {
+    for (code, refused) in [(0x05, false), (0x7f, false), (0xa3, true), (0xff, true)] {
+        let fake = Fake::start(vec![Manner::PubAck(code)]).await;
+        let (bus, begun) = (RumqttcBus::connect(five(&fake)).await.unwrap(), Instant::now());
+        bus.publish(Message::new("data", "x")).unwrap();
+        bus.close().await;
+        let refusal = bus.refusal("data", begun);
+        assert!(
+            match &refusal {
+                Some(BusError::PublishRefused { reason, .. }) => refused && *reason == Reason::Unspecified,
+                None => !refused,
+                _ => false,
+            },
+            "0x{code:02x}: {refusal:?}"
+        );
+        assert_eq!((bus.counts().refused, fake.connections()), (u64::from(refused), 1), "0x{code:02x}");
+    }
+}
+
+/// Small messages in order, with large ones and small ones for the same topic between them; a fake that refuses those of more than
+/// 1 000 bytes. Gives the bus, and what the fake took of the small ones.
+async fn among_large_ones(fake: &Fake, count: usize) -> (RumqttcBus, Vec<String>) {
+    let (bus, begun) = (RumqttcBus::connect(five(fake)).await.unwrap(), Instant::now());
+    let small: Vec<_> = (0..count).map(|index| index.to_string()).collect();
+    for (index, text) in small.iter().enumerate() {
+        bus.publish(Message::new("small", text.clone())).unwrap();
+        if index % 10 == 0 {
+            bus.publish(Message::new("large", vec![b'x'; 1001])).unwrap();
+            // Small talk on the same topic does not take the refusal back.
+            bus.publish(Message::new("large", "")).unwrap();
+        }
+    }
+    let whole = || fake.notes.lock().unwrap().iter().any(|text| Some(text) == small.last());
+    while !whole() && begun.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    bus.close().await;
+    let refusal = bus.refusal("large", begun).expect("it is told");
+    assert!(
+        matches!(&refusal, BusError::PublishRefused { reason: Reason::PacketTooLarge, .. })
+            && refusal.code() == "PH5110",
+        "{refusal}"
+    );
+    assert!(bus.refusal("small", begun).is_none());
+    let mut notes: Vec<_> = fake.notes.lock().unwrap().iter().filter(|text| !text.is_empty()).cloned().collect();
+    assert!(notes.iter().all(|text| text.len() <= 1000), "nothing large was taken");
+    notes.sort_by_key(|text| text.parse::<usize>().unwrap());
+    notes.dedup();
+    assert!(notes == small, "each is there");
+    (bus, notes)
+}
+
+/// Its neighbours on the connection go on, and the connection is the first one still.
+#[tokio::test]
+async fn a_message_that_is_too_large_for_the_broker_disturbs_no_other() {
+    let fake = Fake::start(vec![Manner::Above(1000, 0x95)]).await;
+    let (bus, _) = among_large_ones(&fake, 2000).await;
+    assert_eq!((bus.counts().refused, bus.counts().left_out, fake.connections()), (200, 0, 1));
+}
+
+/// Where the broker hangs up as well, it does so once: what was sent behind the first is not sent again.
+#[tokio::test]
+async fn a_broker_that_hangs_up_at_large_messages_does_so_once() {
+    let fake = Fake::start(vec![Manner::AboveAndEnd(1000, 0x95)]).await;
+    let (bus, _) = among_large_ones(&fake, 100).await;
+    assert_eq!((bus.counts().refused, bus.counts().left_out, fake.connections()), (10, 0, 2));
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub(super) enum Manner {
     Limits(&'static [u8]),
     /// CONNACK; PUBLISH of QoS 1 is answered with this reason code.
     PubAck(u8),
+    /// As `Acknowledge`, but payloads of more bytes are answered with this reason code.
+    Above(usize, u8),
+    /// As `Above`, and after such an answer comes the end.
+    AboveAndEnd(usize, u8),
     /// CONNACK; SUBSCRIBE of one filter is granted, UNSUBSCRIBE answered with this reason code.
     UnsubAck(u8),
     /// CONNACK with a keep-alive of a second and a receive maximum of 2; of publishes only the second is acknowledged.
@@ -86,6 +90,8 @@ impl Drop for Fake {
 }
 
 async fn serve(mut stream: TcpStream, manner: Manner, notes: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
+    // What waits for Nagle when a connection is dropped is never sent.
+    stream.set_nodelay(true)?;
     let (_, connect) = read_packet(&mut stream).await?;
     // After the protocol's name: length 2, `MQTT`.
     let version = connect[6];
@@ -112,6 +118,8 @@ async fn serve(mut stream: TcpStream, manner: Manner, notes: Arc<Mutex<Vec<Strin
         }
         Manner::Subscribe(_)
         | Manner::PubAck(_)
+        | Manner::Above(..)
+        | Manner::AboveAndEnd(..)
         | Manner::UnsubAck(_)
         | Manner::HangUpAfterSubscribe
         | Manner::HangUpAtPublish
@@ -150,8 +158,25 @@ async fn serve(mut stream: TcpStream, manner: Manner, notes: Arc<Mutex<Vec<Strin
             }
             (Manner::Subscribe(code), 0x82) => stream.write_all(&[0x90, 4, body[0], body[1], 0, code]).await?,
             (Manner::HangUpAtPublish, 0x32) => return Ok(()),
-            (Manner::Acknowledge | Manner::Old | Manner::OldAndRude | Manner::Limits(_), 0x32) => {
+            (
+                Manner::Acknowledge
+                | Manner::Above(..)
+                | Manner::AboveAndEnd(..)
+                | Manner::Old
+                | Manner::OldAndRude
+                | Manner::Limits(_),
+                0x32,
+            ) => {
                 let after_topic = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                if let Manner::Above(most, code) | Manner::AboveAndEnd(most, code) = manner
+                    && body.len() - after_topic - 3 > most
+                {
+                    stream.write_all(&[0x40, 4, body[after_topic], body[after_topic + 1], code, 0]).await?;
+                    if let Manner::AboveAndEnd(..) = manner {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 stream.write_all(&[0x40, 2, body[after_topic], body[after_topic + 1]]).await?;
                 // Packet id, in MQTT 5 the length of no properties, then the payload.
                 let start = after_topic + if version == 5 { 3 } else { 2 };

@@ -3,50 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use rumqttc::v5::mqttbytes::v5::{Disconnect, Filter, Packet, Publish, PublishProperties};
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::v5::{
+    Disconnect, Filter, Packet, PubAck, PubAckReason, PubRecReason, Publish, PublishProperties, Subscribe, Unsubscribe,
+};
 use rumqttc::v5::mqttbytes::{Error as Malformed, QoS};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError};
-use rumqttc::{NetworkOptions, Outgoing};
+use rumqttc::v5::{ConnectionError, Event, Request, StateError};
+use tokio::sync::mpsc::{Sender, channel};
 
-use super::{Arrived, CHANNEL, Failed, INFLIGHT, Opening, SESSION_EXPIRY, Signal, Undelivered, Welcome, codes, fault};
-use crate::bus::outbox::MAX_PACKET;
-use crate::bus::{Acknowledge, BusError, Limits, Message, Properties, Qos, Reason, Session};
+use super::pump::Pump;
+use super::{Arrived, CHANNEL, Failed, Opening, Signal, Undelivered, Welcome, codes, fault};
+use crate::bus::{BusError, Limits, Message, Properties, Qos, Reason};
 
 /// User properties which the embedded broker adds to whatever it forwards: its doing, not the sender's.
 const BROKER_ADDS: [&str; 2] = ["x-mqtt-client-id", "x-mqtt-sender"];
 
 pub(in crate::bus) struct Five {
-    eventloop: EventLoop,
+    pump: Pump,
+    broker: Broker,
+}
+
+/// Whom errors name.
+struct Broker {
     address: String,
     client_id: String,
-    keep_alive: Duration,
 }
 
 impl Five {
-    pub(super) fn new(opening: Opening<'_>) -> (AsyncClient, Self) {
-        let address = opening.server.address();
-        let (client_id, keep_alive) = (opening.client_id.to_owned(), opening.keep_alive);
-        let (client, eventloop) = AsyncClient::new(options(opening), CHANNEL);
-        (client, Self { eventloop, address, client_id, keep_alive })
-    }
-
-    pub(super) async fn connect(&mut self) -> Result<Welcome, Failed> {
-        let welcome = match self.eventloop.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(welcome))) => welcome,
-            Ok(_) => {
-                return Err(self.failed(fault::broken(&self.address, "it answered with something else than CONNACK")));
-            }
+    pub(super) async fn connect(opening: Opening<'_>) -> Result<(Sender<Request>, Self, Welcome), Failed> {
+        let broker = Broker { address: opening.server.address(), client_id: opening.client_id.to_owned() };
+        let (client, requests) = channel(CHANNEL);
+        let (pump, welcome) = match Pump::connect(opening, requests).await {
+            Ok(connected) => connected,
             Err(error) => {
                 let perhaps_old = is_old(&error);
-                return Err(Failed { error: self.translate(error), perhaps_old });
+                return Err(Failed { error: broker.translate(error, None), perhaps_old });
             }
         };
-        // A broker may switch pings off, but ours are also the watchdog's proof of life; and rumqttc would take zero for
-        // "ping without pause".
-        if self.eventloop.options.keep_alive().is_zero() {
-            self.eventloop.options.set_keep_alive(self.keep_alive);
-        }
         let limits = welcome.properties.as_ref().map_or_else(Limits::default, |told| Limits {
             max_packet_size: told.max_packet_size,
             receive_max: told.receive_max,
@@ -58,64 +51,76 @@ impl Five {
             retain: told.retain_available != Some(0),
             wildcards: told.wildcard_subscription_available != Some(0),
         });
-        Ok(Welcome { session_present: welcome.session_present, limits })
+        Ok((client, Self { pump, broker }, Welcome { session_present: welcome.session_present, limits }))
     }
 
     pub(super) async fn next(&mut self) -> Result<Signal, BusError> {
-        match self.eventloop.poll().await {
-            Ok(event) => Ok(signal(event)),
-            Err(error) => Err(self.translate(error)),
+        match self.pump.poll().await {
+            Ok(event) => Ok(self.signal(event)),
+            Err(error) => {
+                // The DISCONNECT itself is still among the events: rumqttc's error leaves its server reference out.
+                let goodbye = self.pump.state.events.iter().rev().find_map(|event| match event {
+                    Event::Incoming(Packet::Disconnect(goodbye)) => Some(goodbye),
+                    _ => None,
+                });
+                Err(self.broker.translate(error, goodbye))
+            }
         }
     }
 
     pub(super) fn inflight(&self) -> u16 {
-        self.eventloop.state.inflight()
+        self.pump.state.inflight()
     }
 
     pub(super) fn keep_alive(&self) -> Duration {
-        self.eventloop.options.keep_alive()
+        self.pump.keep_alive()
     }
 
     pub(super) fn rest(&mut self) -> Vec<Signal> {
-        self.eventloop.state.events.drain(..).map(signal).collect()
+        let events: Vec<_> = self.pump.state.events.drain(..).collect();
+        events.into_iter().map(|event| self.signal(event)).collect()
     }
 
-    pub(super) fn salvage(mut self, last: u16) -> Undelivered {
-        self.eventloop.clean();
-        let collided = self.eventloop.state.collision.take();
-        let (mut sent, mut queued) = (Vec::new(), Vec::new());
-        for request in std::mem::take(&mut self.eventloop.pending) {
-            let Request::Publish(publish) = request else { continue };
-            let packet_id = publish.pkid;
-            let Some(message) = outgoing(publish) else { continue };
-            if packet_id == 0 { queued.push(message) } else { sent.push((packet_id, message)) }
+    pub(super) fn salvage(self, last: u16) -> Undelivered {
+        let (sent, collided, queued) = self.pump.salvage();
+        let numbered = |publish: Publish| Some((publish.pkid, outgoing(publish)?));
+        let mut sent = super::in_order(sent.into_iter().filter_map(numbered).collect(), last);
+        sent.extend(collided.and_then(numbered));
+        Undelivered { sent, queued: queued.into_iter().filter_map(outgoing).collect() }
+    }
+
+    fn signal(&mut self, event: Event) -> Signal {
+        match event {
+            Event::Incoming(Packet::PubAck(ack)) if ack.reason == PubAckReason::UnspecifiedError => {
+                Signal::Acknowledged(ack.pkid, self.pump.unspecified())
+            }
+            Event::Incoming(Packet::PubRec(ack)) if ack.reason == PubRecReason::UnspecifiedError => {
+                Signal::Acknowledged(ack.pkid, self.pump.unspecified())
+            }
+            event => signal(event),
         }
-        let mut sent = super::in_order(sent, last);
-        sent.extend(collided.and_then(|publish| Some((publish.pkid, outgoing(publish)?))));
-        Undelivered { sent, queued }
     }
+}
 
-    fn failed(&self, error: BusError) -> Failed {
-        Failed { error, perhaps_old: false }
-    }
-
+impl Broker {
     /// Whatever rumqttc says went wrong.
-    fn translate(&mut self, error: ConnectionError) -> BusError {
+    fn translate(&self, error: ConnectionError, goodbye: Option<&Disconnect>) -> BusError {
         let address = self.address.clone();
         match error {
             ConnectionError::ConnectionRefused(code) => BusError::Refused { address, reason: codes::connack(code) },
             ConnectionError::Tls(error) => fault::handshake(&address, error),
             ConnectionError::Io(error) => fault::io(&address, error),
             ConnectionError::Timeout(_) => fault::broken(&address, "no answer in time"),
-            ConnectionError::MqttState(error) => self.state(error),
+            ConnectionError::MqttState(error) => self.state(error, goodbye),
+            ConnectionError::NotConnAck(_) => fault::broken(&address, "it answered with something else than CONNACK"),
             other => fault::broken(&address, other.to_string()),
         }
     }
 
-    fn state(&mut self, error: StateError) -> BusError {
+    fn state(&self, error: StateError, goodbye: Option<&Disconnect>) -> BusError {
         let address = self.address.clone();
         match error {
-            StateError::ServerDisconnect { reason_code, .. } => self.ended(reason_code as u8),
+            StateError::ServerDisconnect { reason_code, .. } => self.ended(reason_code as u8, goodbye),
             StateError::Io(error) | StateError::Deserialization(Malformed::Io(error)) => fault::io(&address, error),
             StateError::Deserialization(
                 Malformed::InvalidConnectReturnCode(code)
@@ -128,47 +133,19 @@ impl Five {
         }
     }
 
-    /// The DISCONNECT itself is still among the events: rumqttc's error leaves its server reference out.
-    fn ended(&mut self, code: u8) -> BusError {
+    fn ended(&self, code: u8, goodbye: Option<&Disconnect>) -> BusError {
         let address = self.address.clone();
         let Some(reason) = Reason::from_code(code) else { return BusError::Misplaced { address, code } };
         if reason == Reason::SessionTakenOver {
             return BusError::TakenOver { address, client_id: self.client_id.clone(), times: 1 };
         }
-        let told = self.eventloop.state.events.iter().rev().find_map(|event| match event {
-            Event::Incoming(Packet::Disconnect(Disconnect { properties, .. })) => properties.clone(),
-            _ => None,
-        });
+        let told = goodbye.and_then(|goodbye| goodbye.properties.clone());
         let (words, reference) = told.map_or((None, None), |told| (told.reason_string, told.server_reference));
         BusError::Ended { address, reason, words, reference }
     }
 }
 
-fn options(opening: Opening<'_>) -> MqttOptions {
-    let mut options = MqttOptions::new(opening.client_id, opening.server.bare_host(), opening.server.port);
-    let mut network = NetworkOptions::new();
-    // Without it QoS 1 request and answer fall from 11 000 to 11 a second: Nagle waits for delayed acknowledgements.
-    network.set_tcp_nodelay(true);
-    options
-        .set_transport(opening.transport)
-        .set_network_options(network)
-        .set_keep_alive(opening.keep_alive)
-        .set_connection_timeout(opening.attempt_timeout.as_secs())
-        .set_clean_start(opening.session == Session::Clean)
-        .set_manual_acks(opening.receipts == Acknowledge::WhenDropped)
-        .set_max_packet_size(Some(MAX_PACKET as u32))
-        .set_receive_maximum(Some(INFLIGHT))
-        .set_outgoing_inflight_upper_limit(INFLIGHT);
-    if opening.session == Session::Keep {
-        options.set_session_expiry_interval(Some(SESSION_EXPIRY));
-    }
-    if let Some((user, password)) = &opening.credentials {
-        options.set_credentials(user, password);
-    }
-    options
-}
-
-/// What a broker of an older version answers: its CONNACK is two bytes long, which rumqttc waits in vain to see more of.
+/// What a broker of an older version answers: a CONNACK of two bytes, or the end.
 fn is_old(error: &ConnectionError) -> bool {
     match error {
         ConnectionError::ConnectionRefused(code) => codes::connack(*code) == Reason::UnsupportedProtocolVersion,
@@ -208,27 +185,29 @@ fn signal(event: Event) -> Signal {
     }
 }
 
-pub(super) fn send(client: &AsyncClient, message: &Message) -> Result<(), BusError> {
-    let (topic, qos, payload) = (&*message.topic, to_qos(message.qos), message.payload.clone());
-    let sent = match &message.properties {
-        None => client.try_publish(topic, qos, message.retain, payload),
-        Some(properties) => {
-            client.try_publish_with_properties(topic, qos, message.retain, payload, to_properties(properties))
-        }
-    };
+pub(super) fn send(client: &Sender<Request>, message: &Message) -> Result<(), BusError> {
+    let properties = message.properties.as_deref().map(to_properties);
+    let mut publish = Publish::new(&*message.topic, to_qos(message.qos), message.payload.clone(), properties);
+    publish.retain = message.retain;
     // The topic was checked before, so only a full channel is left as a reason.
-    sent.map_err(|_| BusError::Busy)
+    client.try_send(Request::Publish(publish)).map_err(|_| BusError::Busy)
 }
 
-pub(super) async fn subscribe(client: &AsyncClient, filters: &[(Arc<str>, Qos)]) -> Result<(), ()> {
+pub(super) async fn subscribe(client: &Sender<Request>, filters: &[(Arc<str>, Qos)]) -> Result<(), ()> {
     let filters = filters.iter().map(|(filter, qos)| Filter::new(&**filter, to_qos(*qos)));
-    client.subscribe_many(filters).await.map_err(drop)
+    client.send(Request::Subscribe(Subscribe::new_many(filters, None))).await.map_err(drop)
 }
 
-pub(super) async fn acknowledge(client: &AsyncClient, packet_id: u16) -> Result<(), ()> {
-    let mut publish = Publish::new("", QoS::AtLeastOnce, Bytes::new(), None);
-    publish.pkid = packet_id;
-    client.ack(&publish).await.map_err(drop)
+pub(super) async fn unsubscribe(client: &Sender<Request>, filter: &str) -> Result<(), ()> {
+    client.send(Request::Unsubscribe(Unsubscribe::new(filter, None))).await.map_err(drop)
+}
+
+pub(super) async fn acknowledge(client: &Sender<Request>, packet_id: u16) -> Result<(), ()> {
+    client.send(Request::PubAck(PubAck::new(packet_id, None))).await.map_err(drop)
+}
+
+pub(super) fn disconnect(client: &Sender<Request>) -> bool {
+    client.try_send(Request::Disconnect).is_ok()
 }
 
 fn outgoing(publish: Publish) -> Option<Message> {

@@ -1,14 +1,17 @@
 //! One MQTT connection in either version, as one thing: what differs is in `five` (MQTT 5) and `three` (3.1.1).
 //!
+//! * `pump`: the event loop of MQTT 5, and `frames`: its packets out of bytes
 //! * `codes`: rumqttc's reason codes as ours
 //! * `size`: how large a PUBLISH becomes
 //! * `fault`: errors of sockets and TLS as ours
 //!
-//! Every connection gets a new rumqttc client and event loop, which is thrown away with it.
+//! Every connection gets a new client and event loop, which is thrown away with it.
 
 mod codes;
 mod fault;
 mod five;
+mod frames;
+mod pump;
 mod size;
 mod three;
 
@@ -120,7 +123,7 @@ pub(super) struct Undelivered {
 /// The sending end of a connection; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) enum Client {
-    Five(rumqttc::v5::AsyncClient),
+    Five(tokio::sync::mpsc::Sender<rumqttc::v5::Request>),
     Three(rumqttc::AsyncClient),
 }
 
@@ -135,8 +138,7 @@ impl Wire {
     pub(super) async fn connect(opening: Opening<'_>, protocol: Protocol) -> Result<(Client, Self, Welcome), Failed> {
         match protocol {
             Protocol::V5 => {
-                let (client, mut five) = five::Five::new(opening);
-                let welcome = five.connect().await?;
+                let (client, five, welcome) = five::Five::connect(opening).await?;
                 Ok((Client::Five(client), Self::Five(Box::new(five)), welcome))
             }
             Protocol::V311 => {
@@ -216,7 +218,7 @@ impl Client {
     pub(super) async fn unsubscribe(&self, filters: &[Arc<str>]) -> Result<(), ()> {
         for filter in filters {
             match self {
-                Self::Five(client) => client.unsubscribe(&**filter).await.map_err(drop)?,
+                Self::Five(client) => five::unsubscribe(client, filter).await?,
                 Self::Three(client) => client.unsubscribe(&**filter).await.map_err(drop)?,
             }
         }
@@ -234,7 +236,7 @@ impl Client {
     /// Queues a DISCONNECT; false when there is no room or no connection.
     pub(super) fn disconnect(&self) -> bool {
         match self {
-            Self::Five(client) => client.try_disconnect().is_ok(),
+            Self::Five(client) => five::disconnect(client),
             Self::Three(client) => client.try_disconnect().is_ok(),
         }
     }

@@ -14,7 +14,7 @@ use super::{Empty, Push};
 use crate::transfer::action::TransferFailure;
 use crate::transfer::failure::code;
 use crate::transfer::intervals::Intervals;
-use crate::transfer::line::{BACKOFF_CAP, Line};
+use crate::transfer::line::{Line, pause};
 use crate::transfer::time::Time;
 use crate::transfer::verify::{Comparison, compare};
 use crate::transfer::words::{Command, Finish, Span, Tag};
@@ -91,7 +91,7 @@ impl Push {
 
     /// When to ask again. Its own doubling: a device that says other things ends the line's back-off with every word.
     pub(super) fn next_question(&self, ask: &Ask, line: &Line) -> Time {
-        let wait = self.rtt.probe_after().doubled(ask.tries.saturating_sub(UNDOUBLED), BACKOFF_CAP);
+        let wait = pause(self.rtt.probe_after(), ask.tries.saturating_sub(UNDOUBLED));
         ask.last + wait.max(self.wait(line))
     }
 

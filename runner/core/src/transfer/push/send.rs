@@ -2,7 +2,7 @@
 
 use super::{Empty, Push};
 use crate::transfer::action::Action;
-use crate::transfer::line::{BACKOFF_CAP, Line};
+use crate::transfer::line::{Line, pause};
 use crate::transfer::time::{Micros, Time};
 use crate::transfer::words::Span;
 
@@ -75,7 +75,7 @@ impl Push {
 
     /// How long silence lasts before something is repeated.
     pub(super) fn wait(&self, line: &Line) -> Micros {
-        self.rtt.probe_after().doubled(line.backoff.saturating_sub(UNDOUBLED), BACKOFF_CAP)
+        pause(self.rtt.probe_after(), line.backoff.saturating_sub(UNDOUBLED))
     }
 
     pub(super) fn probe_timer(&mut self, line: &mut Line, now: Time) {

@@ -3,7 +3,7 @@
 use super::Receive;
 use super::end::Stage;
 use crate::transfer::action::{Action, CommandKind};
-use crate::transfer::line::{BACKOFF_CAP, Line};
+use crate::transfer::line::{Line, pause};
 use crate::transfer::time::{Micros, Time};
 use crate::transfer::timers::Timer;
 use crate::transfer::words::{Command, Span, Want};
@@ -135,7 +135,7 @@ impl Receive {
     pub(in crate::transfer) fn rearm(&mut self, line: &mut Line) {
         let loss = self.flight.lose(self.rtt.loss_after(), Time(0), |_| {});
         line.timers.put(Timer::Loss, loss);
-        let probe = self.rtt.probe_after().doubled(line.backoff, BACKOFF_CAP);
+        let probe = pause(self.rtt.probe_after(), line.backoff);
         let probe = (loss.is_none() && self.flight.len() > 0).then_some(self.last_asked + probe);
         line.timers.put(Timer::Probe, probe);
         line.timers.put(Timer::Quiet, self.quiet(line));
@@ -156,6 +156,6 @@ impl Receive {
             return None;
         }
         let wait = if self.begun { QUIET } else { BEGIN_AGAIN };
-        Some(self.last_data.max(self.last_asked) + wait.doubled(line.backoff.max(self.nudges), BACKOFF_CAP))
+        Some(self.last_data.max(self.last_asked) + pause(wait, line.backoff.max(self.nudges)))
     }
 }

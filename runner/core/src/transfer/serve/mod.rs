@@ -17,7 +17,7 @@ use super::action::{Action, TransferFailure};
 use super::checkpoint::Checkpoint;
 use super::failure::code;
 use super::intervals::Intervals;
-use super::line::{BACKOFF_CAP, Line};
+use super::line::{Line, pause};
 use super::plan::{PieceLimit, Plan};
 use super::time::{Micros, Time};
 use super::timers::Timer;
@@ -401,7 +401,7 @@ impl Serve {
         let again = if self.reacted {
             self.last_offer.max(self.last_event) + line.silence().doubled(line.backoff, FORGOTTEN_CAP)
         } else {
-            self.last_offer + OFFER_AGAIN.doubled(line.backoff, BACKOFF_CAP)
+            self.last_offer + pause(OFFER_AGAIN, line.backoff)
         };
         line.timers.set(Timer::Quiet, again);
     }
