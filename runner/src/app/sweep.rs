@@ -28,7 +28,7 @@ pub(super) struct Sweeping {
 impl Sweeping {
     pub(super) fn start(world: &World, owner: String, settings: &Settings) -> Self {
         let (journal, link, data) = (world.journal.clone(), world.link.clone(), settings.data.clone());
-        let retention = settings.retention;
+        let (retention, mirror) = (settings.retention, world.mirror.clone());
         let (stop, mut stopping) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut sweeper = Sweeper::new(retention, owner);
@@ -41,6 +41,9 @@ impl Sweeping {
                 });
                 let Ok((returned, swept, pulls, files)) = round.await else { return };
                 sweeper = returned;
+                if let Some(mirror) = &mirror {
+                    mirror.sweep(swept.as_ref().map_or(&[][..], |swept| &swept.runs)).await;
+                }
                 tell(swept, pulls, files);
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}

@@ -1,5 +1,6 @@
 //! Where files of pulls go: found by their SHA-256 where they are stored already, else stored as one file or one a packet.
 
+use super::file::{KNOWN_FOR, lasting};
 use super::{Files, Mirror, mirror};
 use crate::blob::{BlobError, BlobStore, Contents, MOST_PACKETS, PacketBlobs, PacketList, is_packets};
 use crate::link::{Pulled, Shelf};
@@ -88,7 +89,7 @@ impl RunShelf {
                 .hint("leave `layout` out, or pull with a larger packet_size and message_limit"));
         }
         let list = format!("{LISTS}{}:{}", pulled.packet_size, pulled.sha256);
-        if let Value::String(uri) = self.operate(KvRequest::Get { key: list.clone() }).await?
+        if let Value::String(uri) = lasting(self.index.as_ref(), list.clone()).await.map_err(|error| store(&error))?
             && self.blobs.info(&uri).await.is_ok_and(|info| info.size == pulled.size)
         {
             let listed = self.listed(&uri).await?;
@@ -100,7 +101,7 @@ impl RunShelf {
         let text = PacketList { size: pulled.size, packets }.encode();
         let at = self.blobs.put(&text, "list").await.map_err(|error| blob(&error))?;
         let file = pulled.at(PacketBlobs::uri_of(&at));
-        self.operate(KvRequest::Set { key: list, value: file.uri.clone(), expire: None }).await?;
+        self.operate(KvRequest::Set { key: list, value: file.uri.clone(), expire: Some(KNOWN_FOR) }).await?;
         let files = self.files();
         if files.stored(&pulled.sha256, pulled.size).await?.is_none() {
             files.remember(&file).await?;
@@ -114,17 +115,14 @@ impl RunShelf {
     async fn stored(&self, pulled: &Pulled, count: u64) -> Result<BTreeMap<u64, String>, Failure> {
         let prefix = format!("{}:{}:", pulled.sha256, pulled.packet_size);
         let mut held = BTreeMap::new();
-        if let Value::Object(fields) = self.operate(KvRequest::Hgetall { key: self.parts() }).await? {
-            let mut stale = Vec::new();
-            for (field, uri) in fields {
-                let uri = uri.as_str().unwrap_or_default().to_owned();
-                match field.strip_prefix(&prefix).and_then(|offset| offset.parse().ok()) {
-                    Some(offset) => drop(held.insert(offset, uri)),
-                    None => stale.push(uri),
-                }
+        let mut stale = Vec::new();
+        for (field, uri) in self.index.fields(self.parts(), wall()).await.map_err(|error| store(&error))? {
+            match field.strip_prefix(&prefix).and_then(|offset| offset.parse().ok()) {
+                Some(offset) => drop(held.insert(offset, uri)),
+                None => stale.push(uri),
             }
-            self.forget(&prefix, stale, &held).await?;
         }
+        self.forget(&prefix, stale, &held).await?;
         let tell = |packets: &BTreeMap<u64, String>| {
             self.tell(&pulled.md5, packets.iter().map(|(offset, uri)| (*offset, uri.as_str())));
         };
@@ -189,7 +187,10 @@ impl RunShelf {
                 failed = Some(failure);
             }
         }
-        failed.map_or(Ok(done), Err)
+        // Of a run that never ends well, nobody would remove them.
+        let expire = KvRequest::Expire { key: self.parts(), after: KNOWN_FOR };
+        let kept = self.operate(expire).await;
+        failed.map_or(kept.map(|_| done), Err)
     }
 
     async fn note(&self, prefix: &str, offset: u64, uri: &str) -> Result<(), Failure> {

@@ -94,7 +94,7 @@ async fn a_flipped_bit_is_found_when_the_file_is_made() {
     assert_eq!(reopened.part("t").0.held().covered(), 0, "the damaged record is not believed");
 }
 
-fn size(folder: &std::path::Path) -> u64 {
+fn size(folder: &Path) -> u64 {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 

@@ -154,7 +154,10 @@ impl RedisJournal {
             // Its number must not be given to another commit: the server may have made this one.
             .inspect_err(|_| state.end = Some(End::Failed))?;
         match answer.first().map(Vec::as_slice) {
-            Some(b"done" | b"again") => {
+            Some(done @ (b"done" | b"again")) => {
+                if done == b"again" {
+                    tracing::info!(server = self.lines().server(), "a commit whose answer was lost had been made");
+                }
                 state.generation += 1;
                 state.mark = after;
                 state.remembered.confirm(state.generation);
