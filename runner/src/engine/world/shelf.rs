@@ -148,10 +148,8 @@ impl RunShelf {
             self.delete(uri).await;
         }
         self.operate(KvRequest::Del { key: self.parts() }).await?;
-        for (offset, uri) in held {
-            self.note(prefix, *offset, uri).await?;
-        }
-        Ok(())
+        let noted = self.note(prefix, held).await?;
+        noted.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(store(&error)))
     }
 
     /// Stores some packets, and writes those down that were stored, also where others could not be.
@@ -180,22 +178,37 @@ impl RunShelf {
                 }
             }
         }
-        for (offset, uri) in &done {
-            if let Err(failure) = self.note(prefix, *offset, uri).await {
+        for (uri, noted) in done.values().zip(self.note(prefix, &done).await?) {
+            if let Err(error) = noted {
                 // Nobody would ever find it.
                 self.delete(uri).await;
-                failed = Some(failure);
+                failed = Some(store(&error));
             }
         }
         // Of a run that never ends well, nobody would remove them.
         let expire = KvRequest::Expire { key: self.parts(), after: KNOWN_FOR };
         let kept = self.operate(expire).await;
-        failed.map_or(kept.map(|_| done), Err)
+        failed.map_or_else(|| kept.map(|_| done), Err)
     }
 
-    async fn note(&self, prefix: &str, offset: u64, uri: &str) -> Result<(), Failure> {
-        let field = format!("{prefix}{offset}");
-        self.operate(KvRequest::Hset { key: self.parts(), field, value: uri.to_owned() }).await.map(drop)
+    /// Writes packets down, many in one round trip; gives what came of each.
+    async fn note(
+        &self,
+        prefix: &str,
+        packets: &BTreeMap<u64, String>,
+    ) -> Result<Vec<Result<Value, KvError>>, Failure> {
+        let hset = |(offset, uri): (&u64, &String)| KvRequest::Hset {
+            key: self.parts(),
+            field: format!("{prefix}{offset}"),
+            value: uri.clone(),
+        };
+        let requests: Vec<KvRequest> = packets.iter().map(hset).collect();
+        let mut noted = Vec::with_capacity(requests.len());
+        for some in requests.chunks(16 * BATCH) {
+            let some = self.index.operate_many(some.to_vec(), wall()).await;
+            noted.extend(some.map_err(|error| store(&KvError::from(error)))?);
+        }
+        Ok(noted)
     }
 
     async fn delete(&self, uri: &str) {

@@ -6,6 +6,9 @@ use redis::{Cmd, RedisError, ServerError, cmd};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// Fields with their bytes.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Fields that a large hash is asked for at a time, about.
 const AT_ONCE: usize = 1_024;
 /// A thousand years: what Redis can add to its clock without an overflow.
@@ -40,8 +43,11 @@ pub(super) fn command(request: &KvRequest) -> Cmd {
     }
 }
 
+/// Refuses a key with so many bytes or fields where they are too many.
+pub(super) type Limit = fn(&str, usize) -> Result<(), KvError>;
+
 /// Asks how large an answer will be, and judges that; `None` where it cannot be large.
-pub(super) fn guard(request: &KvRequest) -> Option<(Cmd, fn(&str, usize) -> Result<(), KvError>)> {
+pub(super) fn guard(request: &KvRequest) -> Option<(Cmd, Limit)> {
     match request {
         KvRequest::Get { key } => Some((cmd("STRLEN").arg(key).clone(), limits::bytes)),
         KvRequest::Hget { key, field } => Some((cmd("HSTRLEN").arg(key).arg(field).clone(), limits::bytes)),
@@ -78,7 +84,7 @@ pub(super) fn value(request: &KvRequest, answer: redis::Value) -> Result<Value, 
         | KvRequest::Hdel { .. }
         | KvRequest::Expire { .. } => read::<i64>(request, answer).map(Value::from),
         KvRequest::Hgetall { .. } => {
-            let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = read(request, answer)?;
+            let mut pairs: Pairs = read(request, answer)?;
             limits::bytes(key(request), pairs.iter().map(|(name, value)| name.len() + value.len()).sum())?;
             pairs.sort();
             let pair = |(name, value)| Ok((text(request, name)?, Value::String(text(request, value)?)));
@@ -97,7 +103,7 @@ pub(super) fn scanned(request: &KvRequest, answer: redis::Value) -> Result<(Stri
     if let redis::Value::ServerError(error) = &answer {
         return Err(refused(request, error));
     }
-    let (cursor, pairs): (String, Vec<(Vec<u8>, Vec<u8>)>) = read(request, answer)?;
+    let (cursor, pairs): (String, Pairs) = read(request, answer)?;
     let pair = |(name, value)| Ok((text(request, name)?, text(request, value)?));
     Ok((cursor, pairs.into_iter().map(pair).collect::<Result<_, KvError>>()?))
 }
