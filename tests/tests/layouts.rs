@@ -3,7 +3,7 @@
 
 use packhorse_tests::child::Child;
 use packhorse_tests::world::id;
-use packhorse_tests::{Service, World, count, files};
+use packhorse_tests::{Redis, Service, World, count, files};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -130,4 +130,104 @@ fn a_kill_while_packets_are_stored_loses_none_of_them() {
     }
     println!("{struck} of {kills} kills struck, {orphans} packets without a list in all");
     assert!(struck > 0);
+}
+
+#[test]
+fn more_packets_than_a_step_may_read_at_once_go_on_after_a_kill_on_redis() {
+    let redis = Redis::with(&["--save", "", "--appendonly", "no"]);
+    let place = Place::new();
+    let bytes = place.log("long", 4_400 * 64, 5);
+    let workflow = place.world.text(
+        "long.yaml",
+        "kind: workflow/v1\nname: long\ncodec: json-base64\nsteps:\n  - id: pull\n    uses: transfer.pull\n    with: { device: dev-1, file_type: long, window: 64, packet_size: 64, layout: per_packet }\noutputs:\n  sha256: \"${{ steps.pull.outputs.sha256 }}\"\n",
+    );
+    let data = place.world.data().display().to_string();
+    let start = |what: &[&str]| {
+        let at = ["-o", "json", "--mqtt", &place.services.mqtt, "--fastdfs", &place.services.tracker, "--data", &data];
+        let store = ["--store", "redis", "--redis", &redis.url()];
+        place.world.start(&[what, &at, &store].concat())
+    };
+    let mut run = start(&["run", &workflow.display().to_string()]);
+    let name = place.world.until(&mut run, |run| (place.stored() > 4_200).then(|| id(run)));
+    let name = name.unwrap_or_else(|| panic!("it was over too soon:\n{}\n{}", run.out(), run.err()));
+    assert!(run.kill(), "it was over too soon");
+    let before = place.stored();
+    let ended = start(&["resume", &name]).end().exits(0).json();
+    assert_eq!(ended["outputs"]["sha256"], files::sha256(&bytes).as_str(), "{ended:#}");
+    println!("{before} packets were stored before the kill, {} files are there after it", place.stored());
+    assert!(place.stored() - 4_401 <= 512, "{} packets were stored twice", place.stored() - 4_401);
+}
+
+/// Segments of the spool, and their bytes in all.
+fn spool(place: &Place) -> (usize, u64) {
+    let entries = std::fs::read_dir(place.world.data().join("spool")).unwrap();
+    let sizes: Vec<u64> = entries.map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+    (sizes.len(), sizes.iter().sum())
+}
+
+#[test]
+fn pulls_that_are_cancelled_or_killed_at_their_end_leave_nothing_in_the_spool() {
+    let place = Place::new();
+    place.log("slow", 400_000, 1);
+    let text = |rate: &str| {
+        format!(
+            "kind: workflow/v1\nname: pull\ncodec: json-base64\nsteps:\n  - id: pull\n    uses: transfer.pull\n    with: {{ device: dev-1, file_type: slow, window: 16, rate: {rate} }}\n"
+        )
+    };
+    let slow = place.world.text("slow.yaml", &text("64KiB/s"));
+    let fast = place.world.text("fast.yaml", &text("8MiB/s"));
+    let data = place.world.data().display().to_string();
+    for _ in 0..2 {
+        let mut run = place.world.run(&place.services, &slow, &[]);
+        let begun =
+            |run: &Value| run.pointer("/progress/done")?.as_u64().filter(|done| *done > 50_000).map(|_| id(run));
+        let name = place.world.until(&mut run, begun).expect("it is slow enough");
+        place.world.ask(&["cancel", &name, "--data", &data]).exits(0);
+        run.end();
+    }
+    let (services, name) = (&place.services, fast.display().to_string());
+    let killed =
+        ["run", &name, "-o", "json", "--mqtt", &services.mqtt, "--fastdfs", &services.tracker, "--data", &data];
+    let mut command = place.world.command(&killed);
+    command.env("PACKHORSE_FAILPOINT", "spool.release");
+    let ended = Child::start(command, "packhorse run that dies").end();
+    assert_eq!(ended.code, None, "{}\n{}", ended.out, ended.err);
+    for round in 0..8 {
+        place.world.run(&place.services, &fast, &[]).end().exits(0);
+        let (segments, bytes) = spool(&place);
+        println!("pull {round}: {segments} segments, {bytes} bytes");
+    }
+    let (segments, bytes) = spool(&place);
+    assert!(segments <= 2 && bytes < 1_000_000, "{segments} segments, {bytes} bytes");
+}
+
+#[test]
+fn a_spool_that_could_not_be_written_once_is_written_again_by_the_same_process() {
+    let world = World::new();
+    let services = world.services();
+    let device = world.device(&services.mqtt, "json-base64", "dev", &["--count", "2"]);
+    while !device.err().contains("listening") && !device.out().contains("listening") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for number in 1..=2 {
+        std::fs::create_dir_all(world.path(&format!("device/dev-{number}"))).unwrap();
+        std::fs::write(world.path(&format!("device/dev-{number}/log")), files::bytes(100_000, number)).unwrap();
+    }
+    let list = world.text("devices.txt", "dev-1\ndev-2\n").display().to_string();
+    let workflow = world.text(
+        "each.yaml",
+        "kind: workflow/v1\nname: each\ninputs:\n  device: { type: string }\ncodec: json-base64\nsteps:\n  - id: pull\n    uses: transfer.pull\n    with: { device: \"${{ inputs.device }}\", file_type: log, window: 16 }\n    retry: { max_attempts: 1 }\n",
+    );
+    let data = world.data().display().to_string();
+    let name = workflow.display().to_string();
+    let at = ["--mqtt", &services.mqtt, "--fastdfs", &services.tracker, "--data", &data, "-o", "json"];
+    let mut command = world.command(&[&["run", &name, "--each", &list, "--parallel", "1"][..], &at].concat());
+    command.env("PACKHORSE_FAILPOINT", "spool.sync:3:error");
+    let ended = Child::start(command, "packhorse run --each").end();
+    let told = ended.json();
+    println!("{}", ended.err);
+    let status = |place: usize| told["items"][place]["status"].as_str().unwrap_or_default().to_owned();
+    let code = told["items"][0].to_string();
+    assert!(code.contains("PH5104"), "{told:#}");
+    assert_eq!(status(1), "succeeded", "{told:#}");
 }

@@ -171,7 +171,7 @@ fn access(settings: &ServeSettings) -> Result<Access, Stop> {
 async fn let_go(ground: Ground, mut ends: UnboundedReceiver<LiveView>, metrics: Arc<Metrics>) {
     while let Some(ended) = ends.recv().await {
         metrics.finished(&ended);
-        ground.world.over(&ended.view.run).await;
+        ground.world.over(&ended.view.run, ended.view.status).await;
     }
 }
 

@@ -99,8 +99,9 @@ fn cannot_open(error: &StoreError) -> Stop {
     match error {
         StoreError::LostWrites { .. } => Stop::unavailable("PH7013", chain(error))
             .hint("start again: the runs are told, and `packhorse resume RUN` goes on by asking the devices"),
-        StoreError::Damaged { .. } => Stop::unavailable("PH1022", chain(error))
-            .hint("restore the Redis server from a backup; runs that are not damaged go on"),
+        StoreError::Damaged { .. } => {
+            Stop::unavailable("PH1022", chain(error)).hint("restore what is named from a backup")
+        }
         error if chain(error).contains("maxmemory") => {
             Stop::unavailable("PH7017", format!("the Redis server of the journal is full: {}", chain(error)))
                 .hint("raise `maxmemory` on the server, or make room there")
@@ -132,6 +133,10 @@ fn tell(journal: &RedisJournal, run: &RunId) -> Result<bool, StoreError> {
     let token = match journal.claim(run, journal.owner(), CLAIM, wall()) {
         Ok(token) => token,
         Err(StoreError::Held { .. }) => return Ok(false),
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::error!(%run, %error, "a run is damaged");
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     let facts = match journal.read(run, 0) {

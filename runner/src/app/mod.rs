@@ -17,7 +17,7 @@
 //! * `devices`: the folder of devices, and what they said last of themselves
 //! * `holds`: which runs must not go on for now
 //! * `doctor`: looks at everything that runs need
-//! * `sweep`: forgets old runs
+//! * `sweep`: forgets old runs; `leftovers`: and what pulls have left in the spool
 //! * `tap`: what goes between a platform and a device of others
 //! * `triggers`: what starts runs by itself in a daemon
 //! * `trial`: a whole transfer in memory, for `plugin test`
@@ -32,6 +32,7 @@ mod heartbeat;
 mod holds;
 mod journal;
 mod launch;
+mod leftovers;
 mod library;
 mod mqtt;
 mod once;

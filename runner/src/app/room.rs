@@ -43,7 +43,7 @@ fn server_has_room(report: &ServerReport) -> Result<(), Stop> {
         "PH7017",
         format!("no new run: the Redis server of the journal uses {used} of {most} bytes, more than {MOST_PERCENT} %"),
     )
-    .hint("raise `maxmemory` on the server; `packhorse gc` forgets old runs"))
+    .hint("`packhorse gc` forgets old runs as long as the server takes writes; or raise `maxmemory` on it"))
 }
 
 #[cfg(test)]

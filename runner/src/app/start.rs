@@ -100,6 +100,7 @@ impl App {
         let contents = Arc::new(Contents::new(blobs.clone()));
         let Opened { journal, index, owner, durability, redis, .. } = opened;
         let link = Link::new(bus.clone(), contents.clone(), spool, settings.data.clone(), index.clone());
+        link.tidy();
         let link = Arc::new(link);
         let ledger = Arc::new(Ledger::new(index.clone()));
         let mirror = match &settings.redis {
@@ -116,7 +117,7 @@ impl App {
         });
         let world =
             World { bus, blobs, contents, values, index, ledger, mirror, presence, journal: kept, host, grants, link };
-        let sweeping = Sweeping::start(journal.clone(), owner.clone(), settings.retention, settings.data.clone());
+        let sweeping = Sweeping::start(&world, owner.clone(), &settings);
         let engine = EngineHandle::launch(Parts {
             journal,
             performer: Arc::new(world.clone()),

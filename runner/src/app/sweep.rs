@@ -2,12 +2,12 @@
 
 use super::exit::Stop;
 use super::journal::Opened;
+use super::leftovers;
+use crate::engine::World;
 use crate::settings::Settings;
-use crate::store::{Journal, StoreError, Sweeper, Swept, steady, wall};
+use crate::store::{StoreError, Sweeper, Swept, steady, wall};
 use packhorse_core::failure::chain;
-use packhorse_core::run::Retention;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,19 +26,25 @@ pub(super) struct Sweeping {
 }
 
 impl Sweeping {
-    pub(super) fn start(journal: Arc<dyn Journal>, owner: String, retention: Retention, data: PathBuf) -> Self {
+    pub(super) fn start(world: &World, owner: String, settings: &Settings) -> Self {
+        let (journal, link, data) = (world.journal.clone(), world.link.clone(), settings.data.clone());
+        let (retention, mirror) = (settings.retention, world.mirror.clone());
         let (stop, mut stopping) = watch::channel(false);
         let task = tokio::spawn(async move {
             let mut sweeper = Sweeper::new(retention, owner);
             loop {
-                let (journal, data) = (journal.clone(), data.clone());
+                let (journal, link, data) = (journal.clone(), link.clone(), data.clone());
                 let round = tokio::task::spawn_blocking(move || {
                     let swept = sweeper.round(&*journal, steady(), MOST);
-                    (sweeper, swept, old_files(&data.join("quarantine")))
+                    let pulls = leftovers::forget(&link, &*journal, steady());
+                    (sweeper, swept, pulls, old_files(&data.join("quarantine")))
                 });
-                let Ok((returned, swept, files)) = round.await else { return };
+                let Ok((returned, swept, pulls, files)) = round.await else { return };
                 sweeper = returned;
-                tell(swept, files);
+                if let Some(mirror) = &mirror {
+                    mirror.sweep(swept.as_ref().map_or(&[][..], |swept| &swept.runs)).await;
+                }
+                tell(swept, pulls, files);
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}
                     _ = stopping.wait_for(|stop| *stop) => return,
@@ -54,15 +60,15 @@ impl Sweeping {
     }
 }
 
-fn tell(swept: Result<Swept, StoreError>, files: Vec<PathBuf>) {
+fn tell(swept: Result<Swept, StoreError>, pulls: Result<usize, StoreError>, files: Vec<PathBuf>) {
     files.iter().for_each(|file| drop(std::fs::remove_file(file)));
-    match swept {
-        Ok(swept) if swept.runs.is_empty() && swept.objects.is_empty() && files.is_empty() => {}
-        Ok(swept) => {
+    match (swept, pulls) {
+        (Ok(swept), Ok(0)) if swept.runs.is_empty() && swept.objects.is_empty() && files.is_empty() => {}
+        (Ok(swept), Ok(pulls)) => {
             let (runs, objects, files) = (swept.runs.len(), swept.objects.len(), files.len());
-            tracing::info!(runs, objects, files, "forgot what was older than it is kept");
+            tracing::info!(runs, objects, pulls, files, "forgot what was older than it is kept");
         }
-        Err(error) => tracing::warn!(error = chain(&error), "cannot forget old runs now"),
+        (Err(error), _) | (_, Err(error)) => tracing::warn!(error = chain(&error), "cannot forget old runs now"),
     }
 }
 

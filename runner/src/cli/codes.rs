@@ -348,7 +348,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "PH7017",
         "the Redis server of the journal is nearly full: what is left belongs to runs under way",
-        "raise `maxmemory` on the server; `packhorse gc` forgets old runs",
+        "`packhorse gc` forgets old runs as long as the server takes writes; or raise `maxmemory` on it",
     ),
     ("PH8001", "the process that owns the data folder does not answer", "is it stopped? Look at its terminal"),
     ("PH8002", "a question to the control socket cannot be read", "use the same version of packhorse on both sides"),

@@ -142,11 +142,11 @@ impl All<'_> {
         let launch = with_device(&self.launch, device);
         let prepared = app::prepare(launch, &self.app.settings, &Library::Folders(&self.host)).await?;
         let run = app::launch(self.app, prepared).await?;
-        let (engine, link, device) = (self.app.engine.clone(), self.app.world.link.clone(), device.to_owned());
+        let (engine, world, device) = (self.app.engine.clone(), self.app.world.clone(), device.to_owned());
         self.running.spawn(async move {
             let live = engine.wait(&run).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))?;
             if live.view.status.is_final() {
-                link.release(run.as_str()).await;
+                world.over(&run, live.view.status).await;
             }
             Ok(Ended { device, live })
         });

@@ -124,7 +124,7 @@ async fn finish(app: App, run: RunId, mut signals: Signals, show: Show) -> Resul
     match ended {
         Ended::At(view) => {
             if view.view.status.is_final() {
-                app.world.over(&run).await;
+                app.world.over(&run, view.view.status).await;
             }
             app.stop().await?;
             show.result(&view, || print::run(&view));

@@ -238,7 +238,8 @@ impl Link {
         spent: &mut Traffic,
     ) -> Result<LinkEnd, Failure> {
         let beside = beside(&order.plugin.description().digests);
-        let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join("parts"), beside);
+        let mut landing = Landing::new(&self.spool, &order.name, &self.folder.join(super::PARTS), beside);
+        let _at_work = self.begun(&order.run, &landing);
         if order.checkpoint.is_none() && !landing.held().is_empty() {
             // Nothing says which file these bytes are of.
             landing.truncate().await?;
@@ -303,13 +304,7 @@ impl Link {
         Point::PullUpload.pass();
         let file = order.shelf.store(pulled).await?;
         Point::PullUploaded.pass();
-        let part = landing.finish();
-        self.stored
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .entry(order.run.clone())
-            .or_default()
-            .push(part);
+        self.stored(&order.run, &landing.finish());
         Ok(file)
     }
 

@@ -112,6 +112,11 @@ impl Landing {
         &self.path
     }
 
+    /// The pieces.
+    pub(super) fn part(&self) -> &SpoolPart {
+        &self.part
+    }
+
     /// Moves a file that is not what the device said into `quarantine`, and voids its bytes.
     pub(super) async fn quarantine(&self, quarantine: &Path) -> Result<PathBuf, Failure> {
         let to = quarantine.join(self.path.file_name().unwrap_or_default());

@@ -79,6 +79,12 @@ pub enum AppendError {
         /// As stored.
         found: Seq,
     },
+    /// What is stored of the run is not what was written. Others go on.
+    #[error("what is stored of {run} is damaged")]
+    Damaged {
+        /// The run.
+        run: RunId,
+    },
     /// The run is not finished: only what is over can be forgotten.
     #[error("{run} is not finished")]
     Unfinished {
@@ -154,16 +160,17 @@ pub trait Journal: Send + Sync + 'static {
         let claim = Claim { run: run.clone(), owner: owner.to_owned(), ttl, now };
         self.claim_many(&[claim])?.pop().unwrap_or(Err(StoreError::Stopped))
     }
-    /// Claims many runs, each by itself.
+    /// Claims many runs, each by itself: also one that is damaged fails alone.
     fn claim_many(&self, claims: &[Claim]) -> Result<Vec<Result<Token, StoreError>>, StoreError>;
     /// Appends to many runs in one durable commit. Each append stands or falls by itself; an `Err` of the whole means that nothing is
     /// known to be durable, and that the store must not be written to again.
     fn append_many(&self, batch: &[Append]) -> Result<Vec<Result<Seq, AppendError>>, StoreError>;
     /// Encoded records of a run from a place on; empty for an unknown run.
     fn read(&self, run: &RunId, from: Seq) -> Result<Vec<Vec<u8>>, StoreError>;
-    /// Unfinished runs in the order of their ids, after `cursor`, at most `limit`.
+    /// Unfinished runs in the order of their ids, after `cursor`, at most `limit`. One that is damaged is named, so that whoever reads it is told;
+    /// of one that is not there at all, nothing is told.
     fn unfinished(&self, cursor: Option<&RunId>, limit: usize) -> Result<Vec<RunId>, StoreError>;
-    /// All runs, newest first, older than `cursor`, at most `limit`.
+    /// All runs, newest first, older than `cursor`, at most `limit`; damaged ones are named as in [`Journal::unfinished`].
     fn recent(&self, cursor: Option<&RunId>, limit: usize) -> Result<Vec<RunId>, StoreError>;
     /// The latest checkpoint of a run.
     fn checkpoint(&self, run: &RunId) -> Result<Option<StoredCheckpoint>, StoreError>;

@@ -1,6 +1,6 @@
 //! What every key-value store can do: a few Redis commands; and their semantics over whatever keeps keys and fields.
 
-use super::StoreError;
+use super::{StoreError, limits};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::run::WallTime;
 use serde_json::{Map, Value};
@@ -81,6 +81,9 @@ pub trait KeyValue: Send + Sync + 'static {
         })
     }
 
+    /// All fields of a hash in the order of their names, however many there are: for our own keys. What steps ask for has limits.
+    fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>>;
+
     /// Returns when all changes so far outlive a process that is killed. Without it they do with the journal's next commit, which is enough
     /// for what a step asks for: the step is not done before.
     fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -108,8 +111,8 @@ pub(super) struct EntryId(u64, u64);
 pub(super) trait Look {
     fn head(&self, key: &str) -> Result<Option<Head>, StoreError>;
     fn field(&self, key: &str, field: &str) -> Result<Option<String>, StoreError>;
-    /// In the order of their names.
-    fn fields(&self, key: &str) -> Result<Vec<(String, String)>, StoreError>;
+    /// In the order of their names, at most so many.
+    fn fields(&self, key: &str, most: usize) -> Result<Vec<(String, String)>, StoreError>;
 }
 
 /// Changes them.
@@ -124,13 +127,14 @@ pub(super) trait Touch: Look {
 /// Does an operation that changes nothing; `None` for one that does.
 pub(super) fn look(store: &impl Look, request: &KvRequest, now: WallTime) -> Option<Result<Value, KvError>> {
     match request {
-        KvRequest::Get { key } => Some(text_at(store, key, now).map(optional)),
+        KvRequest::Get { key } => Some(text_at(store, key, now).and_then(|text| optional(key, text))),
         KvRequest::Hget { key, field } => Some(is_hash(store, key, now).and_then(|hash| {
             let text = if hash { store.field(key, field)? } else { None };
-            Ok(optional(text))
+            optional(key, text)
         })),
-        KvRequest::Hgetall { key } => Some(is_hash(store, key, now).and_then(|hash| {
-            let fields = if hash { store.fields(key)? } else { Vec::new() };
+        KvRequest::Hgetall { key } => Some(fields(store, key, now, limits::MOST_FIELDS + 1).and_then(|fields| {
+            limits::fields(key, fields.len())?;
+            limits::bytes(key, fields.iter().map(|(name, text)| name.len() + text.len()).sum())?;
             Ok(Value::Object(fields.into_iter().map(|(name, text)| (name, Value::String(text))).collect::<Map<_, _>>()))
         })),
         KvRequest::Set { .. }
@@ -148,6 +152,7 @@ pub(super) fn touch(store: &mut impl Touch, request: &KvRequest, now: WallTime) 
     if let Some(looked) = look(store, request, now) {
         return looked;
     }
+    limits::fits(request)?;
     match request {
         KvRequest::Set { key, value, expire } => {
             let expires = expire.map(|wait| now.after(wait).0);
@@ -174,7 +179,7 @@ pub(super) fn touch(store: &mut impl Touch, request: &KvRequest, now: WallTime) 
             let was = is_hash(store, key, now)? && store.field(key, field)?.is_some();
             if was {
                 store.remove_field(key, field)?;
-                if store.fields(key)?.is_empty() {
+                if store.fields(key, 1)?.is_empty() {
                     store.remove(key)?;
                 }
             }
@@ -227,7 +232,7 @@ fn add_entry(
     let entry = serde_json::to_string(fields).map_err(|error| StoreError::failed("write a stream entry", error))?;
     store.put_field(key, &format!("{:020}-{:020}", id.0, id.1), &entry)?;
     if let Some(most) = maxlen {
-        let entries = store.fields(key)?;
+        let entries = store.fields(key, usize::MAX)?;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         for (name, _) in entries.iter().take(entries.len().saturating_sub(most)) {
             store.remove_field(key, name)?;
@@ -257,6 +262,17 @@ fn is_hash(store: &impl Look, key: &str, now: WallTime) -> Result<bool, KvError>
     }
 }
 
-fn optional(text: Option<String>) -> Value {
-    text.map_or(Value::Null, Value::String)
+/// Fields of a hash, at most so many; none where there is nothing.
+pub(super) fn fields(
+    store: &impl Look,
+    key: &str,
+    now: WallTime,
+    most: usize,
+) -> Result<Vec<(String, String)>, KvError> {
+    Ok(if is_hash(store, key, now)? { store.fields(key, most)? } else { Vec::new() })
+}
+
+fn optional(key: &str, text: Option<String>) -> Result<Value, KvError> {
+    limits::bytes(key, text.as_ref().map_or(0, String::len))?;
+    Ok(text.map_or(Value::Null, Value::String))
 }

@@ -141,9 +141,9 @@ impl Look for Entries {
         Ok(self.fields.get(key).and_then(|fields| fields.get(field)).cloned())
     }
 
-    fn fields(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
+    fn fields(&self, key: &str, most: usize) -> Result<Vec<(String, String)>, StoreError> {
         let pairs = |fields: &BTreeMap<String, String>| {
-            fields.iter().map(|(name, text)| (name.clone(), text.clone())).collect()
+            fields.iter().take(most).map(|(name, text)| (name.clone(), text.clone())).collect()
         };
         Ok(self.fields.get(key).map(pairs).unwrap_or_default())
     }
@@ -180,5 +180,9 @@ impl KeyValue for MemoryKeyValue {
             None => key_value::touch(&mut *entries, &request, now),
         };
         Box::pin(std::future::ready(done))
+    }
+    fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(std::future::ready(key_value::fields(&*entries, &key, now, usize::MAX)))
     }
 }

@@ -1,6 +1,6 @@
 //! State that outlives the process: the journal of runs with its objects and checkpoints, and the key-value store of workflows.
 //!
-//! * `journal`: the trait, its words and errors. `key_value`: the trait of the Redis-like store, and the semantics of its operations.
+//! * `journal`: the trait, its words and errors. `key_value`: the trait of the Redis-like store, and the semantics of its operations; `limits`: how much a step can take.
 //! * `embedded`: both on one redb file. `memory`: both in memory. `redis`: on a Redis server.
 //! * `writer`: the thread that commits what has gathered.
 //! * `row`: what is stored about a run, and the checksum around everything that is stored.
@@ -17,6 +17,7 @@ mod embedded;
 mod folder;
 mod journal;
 mod key_value;
+mod limits;
 mod memory;
 mod redis;
 mod retention;

@@ -108,7 +108,7 @@ impl Sweeper {
     fn forget<J: Journal + ?Sized>(&self, journal: &J, run: &RunId, now: WallTime) -> Result<bool, StoreError> {
         match journal.claim(run, &self.owner, CLAIM, now) {
             Ok(token) => Ok(journal.forget(run, token)?.is_ok()),
-            Err(StoreError::Held { .. }) => Ok(false),
+            Err(StoreError::Held { .. } | StoreError::Damaged { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

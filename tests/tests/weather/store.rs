@@ -3,7 +3,7 @@
 use crate::drive::{self, Outcome};
 use crate::room::Room;
 use packhorse_tests::station::SIZE;
-use packhorse_tests::world::done;
+use packhorse_tests::world::{done, id};
 use packhorse_tests::{Child, Station, World, count};
 use rand::SeedableRng as _;
 use std::os::unix::fs::FileExt as _;
@@ -46,7 +46,14 @@ struct Counts {
     harmless: usize,
     refused: usize,
     lost: usize,
+    /// Of these, stores that do not open any more: all of their runs are lost.
+    closed: usize,
+    /// Other runs that were shown from a damaged store.
+    others: usize,
 }
+
+/// Runs that lie in the store beside the one that is under way.
+const OTHERS: usize = 3;
 
 #[test]
 fn a_damaged_store_is_told_and_never_gives_a_wrong_file() {
@@ -54,25 +61,32 @@ fn a_damaged_store_is_told_and_never_gives_a_wrong_file() {
     let mut random = rand::rngs::SmallRng::seed_from_u64(4);
     let mut counts = Counts::default();
     let rounds = count(9, 120);
+    let small = "kind: workflow/v1\nname: small\nsteps:\n  - uses: log\n    with: { message: here }\n";
+    let small = station.world.text("small.yaml", small);
     for round in 0..rounds {
         station.begin(4000 + round as u64);
-        let mut run = station.go(&[]);
-        let early = station.world.until(&mut run, |run| done(run).filter(|done| *done > SIZE as u64 / 3)).is_some();
-        assert!(run.kill() && early, "the run was over too soon");
-        let (id, _) = station.run().expect("the run is known");
+        let others: Vec<String> =
+            (0..OTHERS).map(|_| id(&station.world.embedded(&small, &[]).end().exits(0).json())).collect();
+        let mut run = Child::start(station.begun(), "packhorse run");
+        let third = |run: &serde_json::Value| done(run).filter(|done| *done > SIZE as u64 / 3).map(|_| id(run));
+        let name = station.world.until(&mut run, third);
+        assert!(run.kill(), "the run was over too soon");
+        let name = name.expect("the run is known");
         let what = [Damage::Bit, Damage::TornPage, Damage::Truncated][round % 3];
         damage(&station.world.data().join("store.redb"), what, &mut random);
-        judge(&station, &id, what, &mut counts);
+        judge(&station, &name, what, &mut counts);
+        others_live(&station, &others, what, &mut counts);
     }
     println!("{rounds} damaged stores: {counts:?}");
     assert!(counts.refused + counts.lost > 0, "no damage was noticed");
+    assert!(counts.others > 0, "no other run was seen");
     assert_eq!(counts.harmless + counts.refused + counts.lost, rounds);
 }
 
 /// Takes the run up: it ends right, or the store says what is the matter with it.
-fn judge(station: &Station, id: &str, what: Damage, counts: &mut Counts) {
+fn judge(station: &Station, name: &str, what: Damage, counts: &mut Counts) {
     for attempt in 0..2 {
-        match drive::judged(station.resumed(id).end()) {
+        match drive::judged(station.resumed(name).end()) {
             Outcome::Good(run) => {
                 station.is_whole(&run);
                 if attempt == 0 {
@@ -90,6 +104,24 @@ fn judge(station: &Station, id: &str, what: Damage, counts: &mut Counts) {
         }
     }
     counts.lost += 1;
+}
+
+/// A store that opens shows every other run as it ended; one that does not says so.
+fn others_live(station: &Station, others: &[String], what: Damage, counts: &mut Counts) {
+    let data = station.world.data().display().to_string();
+    let listed = station.world.ask(&["ps", "-a", "-o", "json", "--data", &data]);
+    if listed.code == Some(69) {
+        listed.says(&["PH1003"]);
+        counts.closed += 1;
+        return;
+    }
+    let listed = listed.exits(0).json();
+    for other in others {
+        let mut runs = listed["items"].as_array().unwrap().iter();
+        let run = runs.find(|run| run["run"] == other.as_str()).unwrap_or_else(|| panic!("{what:?}: {other} is gone"));
+        assert_eq!(run["status"], "succeeded", "{what:?}: {run:#}");
+        counts.others += 1;
+    }
 }
 
 /// A run in a folder whose disk is full when half of it is done, or whose files may not grow.

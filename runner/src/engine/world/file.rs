@@ -13,9 +13,17 @@ use serde_json::Value;
 use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Keys of the index begin with a byte that hardly a workflow's key begins with: on the embedded store both lie together.
 const INDEX: &str = "\u{1}file:";
+
+/// How long a stored file is known by its digests after it was stored or asked for last, so that what nobody uses does not fill the store.
+pub(super) const KNOWN_FOR: Duration = Duration::from_secs(366 * 86_400);
+/// Kind of the entries that tell the SHA-256 of the file that an MD5 leads to.
+const WHOSE: &str = "sha256-of-md5";
+/// In its place where files of different bytes have the same MD5.
+const SHARED: &str = "several";
 
 /// What files can be asked for.
 pub struct Files<'a> {
@@ -30,6 +38,7 @@ impl Files<'_> {
     pub async fn pin(&self, text: &str) -> Result<FileRef, Failure> {
         let uri = match text.split_once(':') {
             Some(("fastdfs" | "packets", _)) => text.to_owned(),
+            Some(("md5", digest)) if self.is_shared(digest).await? => return Err(shared(digest)),
             Some((kind @ ("md5" | "sha256"), digest)) => self.indexed(kind, digest).await?,
             Some(("file", path)) => local(Path::new(path))?,
             _ => local(Path::new(text))?,
@@ -113,16 +122,31 @@ impl Files<'_> {
 
     async fn known(&self, kind: &str, digest: &str) -> Result<Value, Failure> {
         let key = format!("{INDEX}{kind}:{}", digest.to_ascii_lowercase());
-        self.index.operate(KvRequest::Get { key }, steady()).await.map_err(|error| store(&error))
+        lasting(self.index, key).await.map_err(|error| store(&error))
     }
 
-    /// Makes a stored file known by its digests.
+    /// Makes a stored file known by its digests. An MD5 that another file has too is noted as such: it names neither.
     pub async fn remember(&self, file: &FileRef) -> Result<(), Failure> {
-        for (kind, digest) in [("md5", &file.md5), ("sha256", &file.sha256)] {
-            let set = KvRequest::Set { key: format!("{INDEX}{kind}:{digest}"), value: file.uri.clone(), expire: None };
+        let whose = match self.known(WHOSE, &file.md5).await? {
+            Value::String(known) if known != file.sha256 => SHARED,
+            _ => &file.sha256,
+        };
+        for (kind, digest, value) in
+            [(WHOSE, &file.md5, whose), ("md5", &file.md5, &file.uri), ("sha256", &file.sha256, &file.uri)]
+        {
+            let set = KvRequest::Set {
+                key: format!("{INDEX}{kind}:{digest}"),
+                value: value.to_owned(),
+                expire: Some(KNOWN_FOR),
+            };
             self.index.operate(set, steady()).await.map_err(|error| store(&error))?;
         }
         Ok(())
+    }
+
+    /// Whether files of different bytes were stored that have this MD5.
+    async fn is_shared(&self, md5: &str) -> Result<bool, Failure> {
+        Ok(self.known(WHOSE, md5).await?.as_str() == Some(SHARED))
     }
 
     pub(super) async fn download(&self, file: FileRef, to: &str) -> Outcome {
@@ -248,10 +272,102 @@ fn other(asked: &str, file: &FileRef) -> Failure {
     Failure::new("PH4107", Class::Permanent, message).hint("store the right file again")
 }
 
+/// What lies at a key of ours that is kept for so long after it was asked for last.
+pub(super) async fn lasting(index: &dyn KeyValue, key: String) -> Result<Value, KvError> {
+    let found = index.operate(KvRequest::Get { key: key.clone() }, steady()).await?;
+    if !found.is_null() {
+        index.operate(KvRequest::Expire { key, after: KNOWN_FOR }, steady()).await?;
+    }
+    Ok(found)
+}
+
+/// Two files of one MD5: somebody has made them so.
+fn shared(md5: &str) -> Failure {
+    let message = format!("md5:{md5} leads to several stored files of different bytes");
+    Failure::new("PH4011", Class::Permanent, message).hint("name the file by sha256:… or by its fastdfs: id")
+}
+
 fn blob(error: &BlobError) -> Failure {
     Failure::new(error.code(), error.class(), chain(error))
 }
 
 fn store(error: &KvError) -> Failure {
     Failure::new("PH7002", Class::Transient, chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::MemoryBlobs;
+    use crate::store::MemoryKeyValue;
+    use std::sync::Arc;
+
+    /// X. Wang, D. Feng, X. Lai, H. Yu, "Collisions for Hash Functions", 2004; and M. Stevens, "Single-block collision attack on MD5", 2012.
+    const PAIRS: [[&str; 2]; 2] = [
+        [
+            "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a085125e8f7cdc99fd91dbdf280373c5b\
+             d8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
+            "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a085125e8f7cdc99fd91dbd7280373c5b\
+             d8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0e99f33420f577ee8ce54b67080280d1ec69821bcb6a8839396f965ab6ff72a70",
+        ],
+        [
+            "4dc968ff0ee35c209572d4777b721587d36fa7b21bdc56b74a3dc0783e7b9518afbfa200a8284bf36e8e4b55b35f427593d849676da0d1555d8360fb5f07fea2",
+            "4dc968ff0ee35c209572d4777b721587d36fa7b21bdc56b74a3dc0783e7b9518afbfa202a8284bf36e8e4b55b35f427593d849676da0d1d55d8360fb5f07fea2",
+        ],
+    ];
+
+    #[tokio::test]
+    async fn two_files_of_one_md5_never_stand_in_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::default());
+        let (contents, index) = (Contents::new(Arc::clone(&blobs)), MemoryKeyValue::default());
+        let files = Files { blobs: blobs.as_ref(), contents: &contents, index: &index, mirror: None };
+        // What follows both of a pair is the same, and so are their MD5s: five of each.
+        for (number, pair) in PAIRS.iter().cycle().take(10).enumerate() {
+            let mut stored = Vec::new();
+            for (side, text) in pair.iter().enumerate() {
+                let mut bytes = hex::decode(text).unwrap();
+                bytes.extend(std::iter::repeat_n(b'x', number * 100));
+                let path = folder.path().join(format!("{number}-{side}"));
+                std::fs::write(&path, &bytes).unwrap();
+                let Ok(Reply::Stored { file }) =
+                    files.upload(files.pin(path.to_str().unwrap()).await.unwrap(), "").await
+                else {
+                    panic!("pair {number}");
+                };
+                if side == 0 {
+                    let known = files.pin(&format!("md5:{}", file.md5)).await.unwrap();
+                    assert_eq!(known.uri, file.uri, "the only one that is known");
+                }
+                stored.push((file, bytes));
+            }
+            let [(left, _), (right, _)] = &stored[..] else { panic!("a pair") };
+            let keys = [format!("{INDEX}md5:{}", left.md5), format!("{INDEX}sha256:{}", left.sha256)];
+            for key in keys {
+                let later = steady().after(KNOWN_FOR + Duration::from_secs(60));
+                assert!(
+                    index.operate(KvRequest::Get { key }, later).await.unwrap().is_null(),
+                    "it is not kept for ever"
+                );
+            }
+            assert!(left.md5 == right.md5 && left.sha256 != right.sha256 && left.uri != right.uri, "pair {number}");
+            let refused = files.pin(&format!("md5:{}", left.md5)).await.unwrap_err();
+            assert_eq!(refused.code, "PH4011", "{refused:?}");
+            for (file, bytes) in &stored {
+                let known = files.pin(&format!("sha256:{}", file.sha256)).await.unwrap();
+                assert_eq!(known.uri, file.uri);
+                let there = blobs.read_at(&known.uri, 0, 4_096).await.unwrap();
+                assert!(there == bytes[..], "pair {number}");
+                // Stored once more, each finds itself; and the MD5 names neither still.
+                files.remember(file).await.unwrap();
+                assert!(files.pin(&format!("md5:{}", file.md5)).await.is_err());
+            }
+            // Nor does one pass for the other where it took its place.
+            let path = folder.path().join(format!("{number}-0"));
+            let pinned = files.pin(path.to_str().unwrap()).await.unwrap();
+            std::fs::write(&path, &stored[1].1).unwrap();
+            index.operate(KvRequest::Del { key: format!("{INDEX}sha256:{}", pinned.sha256) }, steady()).await.unwrap();
+            assert_eq!(files.upload(pinned, "").await.unwrap_err().code, "PH4107", "pair {number}");
+        }
+    }
 }

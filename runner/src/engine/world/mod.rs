@@ -37,7 +37,7 @@ use packhorse_core::effect::{Effect, KvRequest, LogLevel, Outcome, Reply, Traffi
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::file::FileRef;
 use packhorse_core::grant::Grants;
-use packhorse_core::run::RunId;
+use packhorse_core::run::{RunId, RunStatus};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -141,8 +141,9 @@ impl World {
     }
 
     /// A run has ended, durably: nothing of it need be kept at hand.
-    pub async fn over(&self, run: &RunId) {
-        self.link.release(run.as_str()).await;
+    pub async fn over(&self, run: &RunId, status: RunStatus) {
+        let again = matches!(status, RunStatus::Failed | RunStatus::TimedOut);
+        self.link.release(run.as_str(), again).await;
         if let Some(mirror) = &self.mirror {
             mirror.over(run.as_str()).await;
         }

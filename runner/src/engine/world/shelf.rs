@@ -1,5 +1,6 @@
 //! Where files of pulls go: found by their SHA-256 where they are stored already, else stored as one file or one a packet.
 
+use super::file::{KNOWN_FOR, lasting};
 use super::{Files, Mirror, mirror};
 use crate::blob::{BlobError, BlobStore, Contents, MOST_PACKETS, PacketBlobs, PacketList, is_packets};
 use crate::link::{Pulled, Shelf};
@@ -88,7 +89,7 @@ impl RunShelf {
                 .hint("leave `layout` out, or pull with a larger packet_size and message_limit"));
         }
         let list = format!("{LISTS}{}:{}", pulled.packet_size, pulled.sha256);
-        if let Value::String(uri) = self.operate(KvRequest::Get { key: list.clone() }).await?
+        if let Value::String(uri) = lasting(self.index.as_ref(), list.clone()).await.map_err(|error| store(&error))?
             && self.blobs.info(&uri).await.is_ok_and(|info| info.size == pulled.size)
         {
             let listed = self.listed(&uri).await?;
@@ -100,7 +101,7 @@ impl RunShelf {
         let text = PacketList { size: pulled.size, packets }.encode();
         let at = self.blobs.put(&text, "list").await.map_err(|error| blob(&error))?;
         let file = pulled.at(PacketBlobs::uri_of(&at));
-        self.operate(KvRequest::Set { key: list, value: file.uri.clone(), expire: None }).await?;
+        self.operate(KvRequest::Set { key: list, value: file.uri.clone(), expire: Some(KNOWN_FOR) }).await?;
         let files = self.files();
         if files.stored(&pulled.sha256, pulled.size).await?.is_none() {
             files.remember(&file).await?;
@@ -114,17 +115,14 @@ impl RunShelf {
     async fn stored(&self, pulled: &Pulled, count: u64) -> Result<BTreeMap<u64, String>, Failure> {
         let prefix = format!("{}:{}:", pulled.sha256, pulled.packet_size);
         let mut held = BTreeMap::new();
-        if let Value::Object(fields) = self.operate(KvRequest::Hgetall { key: self.parts() }).await? {
-            let mut stale = Vec::new();
-            for (field, uri) in fields {
-                let uri = uri.as_str().unwrap_or_default().to_owned();
-                match field.strip_prefix(&prefix).and_then(|offset| offset.parse().ok()) {
-                    Some(offset) => drop(held.insert(offset, uri)),
-                    None => stale.push(uri),
-                }
+        let mut stale = Vec::new();
+        for (field, uri) in self.index.fields(self.parts(), wall()).await.map_err(|error| store(&error))? {
+            match field.strip_prefix(&prefix).and_then(|offset| offset.parse().ok()) {
+                Some(offset) => drop(held.insert(offset, uri)),
+                None => stale.push(uri),
             }
-            self.forget(&prefix, stale, &held).await?;
         }
+        self.forget(&prefix, stale, &held).await?;
         let tell = |packets: &BTreeMap<u64, String>| {
             self.tell(&pulled.md5, packets.iter().map(|(offset, uri)| (*offset, uri.as_str())));
         };
@@ -150,10 +148,8 @@ impl RunShelf {
             self.delete(uri).await;
         }
         self.operate(KvRequest::Del { key: self.parts() }).await?;
-        for (offset, uri) in held {
-            self.note(prefix, *offset, uri).await?;
-        }
-        Ok(())
+        let noted = self.note(prefix, held).await?;
+        noted.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(store(&error)))
     }
 
     /// Stores some packets, and writes those down that were stored, also where others could not be.
@@ -182,19 +178,37 @@ impl RunShelf {
                 }
             }
         }
-        for (offset, uri) in &done {
-            if let Err(failure) = self.note(prefix, *offset, uri).await {
+        for (uri, noted) in done.values().zip(self.note(prefix, &done).await?) {
+            if let Err(error) = noted {
                 // Nobody would ever find it.
                 self.delete(uri).await;
-                failed = Some(failure);
+                failed = Some(store(&error));
             }
         }
-        failed.map_or(Ok(done), Err)
+        // Of a run that never ends well, nobody would remove them.
+        let expire = KvRequest::Expire { key: self.parts(), after: KNOWN_FOR };
+        let kept = self.operate(expire).await;
+        failed.map_or_else(|| kept.map(|_| done), Err)
     }
 
-    async fn note(&self, prefix: &str, offset: u64, uri: &str) -> Result<(), Failure> {
-        let field = format!("{prefix}{offset}");
-        self.operate(KvRequest::Hset { key: self.parts(), field, value: uri.to_owned() }).await.map(drop)
+    /// Writes packets down, many in one round trip; gives what came of each.
+    async fn note(
+        &self,
+        prefix: &str,
+        packets: &BTreeMap<u64, String>,
+    ) -> Result<Vec<Result<Value, KvError>>, Failure> {
+        let hset = |(offset, uri): (&u64, &String)| KvRequest::Hset {
+            key: self.parts(),
+            field: format!("{prefix}{offset}"),
+            value: uri.clone(),
+        };
+        let requests: Vec<KvRequest> = packets.iter().map(hset).collect();
+        let mut noted = Vec::with_capacity(requests.len());
+        for some in requests.chunks(16 * BATCH) {
+            let some = self.index.operate_many(some.to_vec(), wall()).await;
+            noted.extend(some.map_err(|error| store(&KvError::from(error)))?);
+        }
+        Ok(noted)
     }
 
     async fn delete(&self, uri: &str) {

@@ -1,13 +1,15 @@
 //! Makes one file of a finished transfer's pieces, reading each byte once for copy and digests.
 
 use super::index::Extent;
-use super::writer::{io, path};
+use super::replay::path;
+use super::writer::io;
 use super::{SpoolError, record};
 use md5::Md5;
 use packhorse_core::digest::Digester;
 use packhorse_core::transfer::{Algorithm, Digest};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -35,29 +37,42 @@ impl Assembled {
     }
 }
 
-/// Copies `[0, size)` from the extents to `to`. Each extent's bytes are read at their place.
+/// Extents with the segments in which they lie: once open, a segment may be removed.
+pub(super) struct Pieces {
+    extents: Vec<Extent>,
+    segments: HashMap<u64, File>,
+}
+
+impl Pieces {
+    /// Opens all segments.
+    pub(super) fn open(folder: &Path, extents: Vec<Extent>) -> Result<Self, SpoolError> {
+        let mut segments: HashMap<u64, File> = HashMap::new();
+        for extent in &extents {
+            if let Entry::Vacant(vacant) = segments.entry(extent.place.segment) {
+                let name = path(folder, extent.place.segment);
+                vacant.insert(File::open(&name).map_err(io("open", &name))?);
+            }
+        }
+        Ok(Self { extents, segments })
+    }
+}
+
+/// Copies `[0, size)` from the pieces to `to`. Each extent's bytes are read at their place.
 pub(super) fn assemble(
-    folder: &Path,
-    extents: &[Extent],
+    pieces: &Pieces,
     size: u64,
     (to, beside): (&Path, &[Algorithm]),
 ) -> Result<Assembled, SpoolError> {
     let mut sink = Sink::create(to, beside)?;
-    let mut segments: HashMap<u64, File> = HashMap::new();
     let mut at = 0_u64;
     let mut buffer = Vec::new();
-    for extent in extents.iter().take_while(|extent| extent.span.start < size) {
+    for extent in pieces.extents.iter().take_while(|extent| extent.span.start < size) {
         if extent.span.start != at {
             return Err(SpoolError::Hole { offset: at });
         }
-        let number = extent.place.segment;
-        if let std::collections::hash_map::Entry::Vacant(vacant) = segments.entry(number) {
-            let name = path(folder, number);
-            vacant.insert(File::open(&name).map_err(io("open", &name))?);
-        }
         let length = extent.span.end.min(size) - at;
         buffer.resize(usize::try_from(length).unwrap_or(record::MAX_DATA as usize), 0);
-        segments[&number]
+        pieces.segments[&extent.place.segment]
             .read_exact_at(&mut buffer, extent.place.position)
             .map_err(|_| SpoolError::Damaged { offset: at })?;
         sink.write(&buffer, to)?;

@@ -5,12 +5,16 @@
 //! ```
 //! * `record`: the file format
 //! * `index`: where the durable bytes lie
-//! * `writer`: the thread that owns the files
+//! * `writer`: the thread that owns the files; `replay`: how they are read; `collect`: how room is made
 //! * `assemble`: makes one file of a finished transfer's pieces
 
 mod assemble;
+mod collect;
 mod index;
 mod record;
+mod replay;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use index::Index;
@@ -18,14 +22,17 @@ use packhorse_core::transfer::{Algorithm, Intervals, Span};
 use record::{Key, Kind};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use writer::ToBeTold;
 
 pub use assemble::Assembled;
 pub(super) use writer::io as failed;
 
 /// Requests that may wait for the disk: twice the largest group of one fdatasync.
 const QUEUE: usize = 512;
+/// A segment that has grown past this is closed.
+const SEGMENT: u64 = 64 << 20;
 
 /// What went wrong with the spool.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +48,21 @@ pub enum SpoolError {
         #[source]
         source: std::io::Error,
     },
-    /// The writer stopped after a failed write or fdatasync; nothing is retried after that.
-    #[error("the spool stopped after a failed write: {0}")]
+    /// A write or fdatasync failed; it is not tried again, and nobody counts on its bytes. What comes later goes into a new file.
+    #[error("the spool cannot be written: {0}")]
     Stopped(String),
+    /// A segment of a later program.
+    #[error("{path} was written by a later version of the program")]
+    Format {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A segment does not read back as written, which is found when room is made.
+    #[error("{path} does not read back as written")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+    },
     /// Bytes that were durable cannot be read back.
     #[error("piece at byte {offset} in the spool does not read back as written")]
     Damaged {
@@ -63,7 +82,7 @@ pub enum SpoolError {
 pub enum SpoolNote {
     /// These bytes are on disk.
     Durable(Span),
-    /// No more bytes will be written, and why.
+    /// Bytes were not written, and why.
     Failed(String),
 }
 
@@ -73,8 +92,16 @@ pub struct Spool {
     folder: Arc<PathBuf>,
     index: Arc<Mutex<Index>>,
     queue: mpsc::Sender<writer::Request>,
-    /// Why the writer stopped.
-    why: Arc<OnceLock<String>>,
+}
+
+/// What is spooled of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spooled {
+    key: Key,
+    /// The transfer's name (run, step and round).
+    pub name: Arc<str>,
+    /// How many of its bytes.
+    pub bytes: u64,
 }
 
 /// One transfer's part of the spool.
@@ -82,41 +109,77 @@ pub struct Spool {
 pub struct SpoolPart {
     spool: Spool,
     key: Key,
+    name: Arc<str>,
     notes: mpsc::UnboundedSender<SpoolNote>,
 }
 
 impl Spool {
     /// Opens the folder, reads back what is durable, cuts off a torn end and starts the writer thread.
     pub fn open(folder: &Path) -> Result<Self, SpoolError> {
+        Self::open_sized(folder, SEGMENT)
+    }
+
+    fn open_sized(folder: &Path, segment: u64) -> Result<Self, SpoolError> {
         let index = Arc::new(Mutex::new(Index::default()));
-        let why = Arc::new(OnceLock::new());
-        let queue = writer::start(folder, Arc::clone(&index), Arc::clone(&why))?;
-        Ok(Self { folder: Arc::new(folder.to_owned()), index, queue, why })
+        let queue = writer::start(folder, Arc::clone(&index), segment)?;
+        Ok(Self { folder: Arc::new(folder.to_owned()), index, queue })
+    }
+
+    /// What is spooled of all transfers.
+    pub fn spooled(&self) -> Vec<Spooled> {
+        let index = lock(&self.index);
+        let named = |(key, name, bytes): (Key, Option<&Arc<str>>, u64)| Spooled {
+            key,
+            name: name.map_or_else(|| "".into(), Arc::clone),
+            bytes,
+        };
+        index.transfers().map(named).collect()
+    }
+
+    /// Lets go of what is spooled of a transfer that is not at work and will not be; false where too much waits for the disk: to be asked for
+    /// again later.
+    pub fn forget(&self, spooled: &Spooled) -> bool {
+        let (key, name) = (spooled.key, Arc::clone(&spooled.name));
+        let mark =
+            writer::Request { kind: Kind::Forget, key, name, offset: 0, bytes: Vec::new(), told: ToBeTold::Nobody };
+        // Under the lock: the writer takes nothing in between that comes after the mark.
+        let mut index = lock(&self.index);
+        let sent = self.queue.try_send(mark).is_ok();
+        if sent {
+            index.remove(key);
+        }
+        sent
     }
 
     /// The part of the transfer that `name` names (run and step). Notes come in the order of the writes; their number is
     /// bounded by the transfer's window.
     pub fn part(&self, name: &str) -> (SpoolPart, mpsc::UnboundedReceiver<SpoolNote>) {
         let (notes, receiver) = mpsc::unbounded_channel();
-        (SpoolPart { spool: self.clone(), key: key(name), notes }, receiver)
+        (SpoolPart { spool: self.clone(), key: key(name), name: name.into(), notes }, receiver)
     }
 }
 
 impl SpoolPart {
     /// Queues bytes; a [`SpoolNote`] follows when they are on disk.
     pub async fn write(&self, offset: u64, bytes: Vec<u8>) -> Result<(), SpoolError> {
-        self.send(writer::Request { kind: Kind::Data, key: self.key, offset, bytes, notes: Some(self.notes.clone()) })
-            .await
+        self.send(Kind::Data, (offset, bytes), ToBeTold::Notes(self.notes.clone())).await
     }
 
-    /// Voids all bytes so far. Writes queued later count anew.
+    /// Voids all bytes so far, and returns when that is on disk: nothing may count on other bytes before. Writes queued later count anew.
     pub async fn truncate(&self) -> Result<(), SpoolError> {
-        self.mark(Kind::Truncate).await
+        let (told, done) = oneshot::channel();
+        self.send(Kind::Truncate, (0, Vec::new()), ToBeTold::Once(told)).await?;
+        done.await.map_err(|_| gone())?.map_err(SpoolError::Stopped)
     }
 
     /// Ends the transfer: its bytes may be thrown away.
     pub async fn forget(&self) -> Result<(), SpoolError> {
-        self.mark(Kind::Forget).await
+        self.send(Kind::Forget, (0, Vec::new()), ToBeTold::Nobody).await
+    }
+
+    /// The transfer's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What is durable.
@@ -127,18 +190,22 @@ impl SpoolPart {
     /// Writes the first `size` bytes to `to` (fsynced) and computes their digests on the way: MD5, SHA-256 and those `beside`. Blocks
     /// on the disk.
     pub fn assemble(&self, size: u64, to: &Path, beside: &[Algorithm]) -> Result<Assembled, SpoolError> {
-        let extents = lock(&self.spool.index).extents(self.key);
-        assemble::assemble(&self.spool.folder, &extents, size, (to, beside))
+        let pieces = {
+            // Under the lock: no segment goes between the look and the opening.
+            let index = lock(&self.spool.index);
+            assemble::Pieces::open(&self.spool.folder, index.extents(self.key))?
+        };
+        assemble::assemble(&pieces, size, (to, beside))
     }
 
-    async fn mark(&self, kind: Kind) -> Result<(), SpoolError> {
-        self.send(writer::Request { kind, key: self.key, offset: 0, bytes: Vec::new(), notes: None }).await
+    async fn send(&self, kind: Kind, (offset, bytes): (u64, Vec<u8>), told: ToBeTold) -> Result<(), SpoolError> {
+        let request = writer::Request { kind, key: self.key, name: Arc::clone(&self.name), offset, bytes, told };
+        self.spool.queue.send(request).await.map_err(|_| gone())
     }
+}
 
-    async fn send(&self, request: writer::Request) -> Result<(), SpoolError> {
-        let why = || self.spool.why.get().cloned().unwrap_or_else(|| "its writer is gone".to_owned());
-        self.spool.queue.send(request).await.map_err(|_| SpoolError::Stopped(why()))
-    }
+fn gone() -> SpoolError {
+    SpoolError::Stopped("its writer is gone".to_owned())
 }
 
 fn key(name: &str) -> Key {
@@ -148,92 +215,4 @@ fn key(name: &str) -> Key {
 
 fn lock(index: &Mutex<Index>) -> std::sync::MutexGuard<'_, Index> {
     index.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn wait(notes: &mut mpsc::UnboundedReceiver<SpoolNote>, count: usize) {
-        for _ in 0..count {
-            assert!(matches!(notes.recv().await, Some(SpoolNote::Durable(_))));
-        }
-    }
-
-    #[tokio::test]
-    async fn pieces_survive_a_restart_and_make_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
-        {
-            let spool = Spool::open(folder.path()).unwrap();
-            let (part, mut notes) = spool.part("run/pull");
-            for (index, piece) in bytes.chunks(640).enumerate().filter(|(index, _)| index % 2 == 0) {
-                part.write(index as u64 * 640, piece.to_vec()).await.unwrap();
-            }
-            wait(&mut notes, 32).await;
-        }
-        let spool = Spool::open(folder.path()).unwrap();
-        let (part, mut notes) = spool.part("run/pull");
-        let held = part.held();
-        assert_eq!(held.covered(), 32 * 640 - 320);
-        let gaps: Vec<Span> = held.gaps(Span::new(0, bytes.len() as u64)).collect();
-        for gap in &gaps {
-            part.write(gap.start, bytes[gap.start as usize..gap.end as usize].to_vec()).await.unwrap();
-        }
-        wait(&mut notes, gaps.len()).await;
-        let to = folder.path().join("out");
-        let made = part.assemble(bytes.len() as u64, &to, &[]).unwrap();
-        assert_eq!(std::fs::read(&to).unwrap(), bytes);
-        assert_eq!(made.size, bytes.len() as u64);
-    }
-
-    #[tokio::test]
-    async fn a_torn_end_is_cut_and_the_rest_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        {
-            let spool = Spool::open(folder.path()).unwrap();
-            let (part, mut notes) = spool.part("t");
-            part.write(0, vec![1; 100]).await.unwrap();
-            part.write(100, vec![2; 100]).await.unwrap();
-            wait(&mut notes, 2).await;
-        }
-        let segment = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-        let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
-        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
-        let (part, _notes) = spool.part("t");
-        assert_eq!(part.held().covered(), 100);
-        assert!(matches!(part.assemble(200, &folder.path().join("o"), &[]), Err(SpoolError::Hole { offset: 100 })));
-    }
-
-    #[tokio::test]
-    async fn truncate_and_forget_void_what_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
-        let (part, mut notes) = spool.part("t");
-        part.write(0, vec![1; 10]).await.unwrap();
-        part.truncate().await.unwrap();
-        part.write(50, vec![3; 10]).await.unwrap();
-        wait(&mut notes, 2).await;
-        assert_eq!(part.held().iter().collect::<Vec<_>>(), [Span::new(50, 60)]);
-        drop((part, spool));
-        let spool = Spool::open(folder.path()).unwrap();
-        assert_eq!(spool.part("t").0.held().covered(), 10);
-    }
-
-    #[tokio::test]
-    async fn a_flipped_bit_is_found_when_the_file_is_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path()).unwrap();
-        let (part, mut notes) = spool.part("t");
-        part.write(0, vec![7; 100]).await.unwrap();
-        wait(&mut notes, 1).await;
-        let segment = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-        let mut raw = std::fs::read(&segment).unwrap();
-        let last = raw.len() - 1;
-        raw[last] ^= 1;
-        std::fs::write(&segment, raw).unwrap();
-        let reopened = Spool::open(folder.path()).unwrap();
-        assert_eq!(reopened.part("t").0.held().covered(), 0, "the damaged record is not believed");
-    }
 }

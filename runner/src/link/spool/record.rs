@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Truncate,
     /// This transfer is over.
     Forget,
+    /// What this transfer is called: the bytes are its name. Comes before its first bytes, so that it is known later whose they are.
+    Name,
 }
 
 /// A record without its data.
@@ -81,6 +83,7 @@ impl Kind {
             Self::Data => 1,
             Self::Truncate => 2,
             Self::Forget => 3,
+            Self::Name => 4,
         }
     }
 
@@ -89,6 +92,7 @@ impl Kind {
             1 => Some(Self::Data),
             2 => Some(Self::Truncate),
             3 => Some(Self::Forget),
+            4 => Some(Self::Name),
             _ => None,
         }
     }

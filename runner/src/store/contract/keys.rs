@@ -330,3 +330,41 @@ async fn keys_of_any_text_do_not_touch_each_other() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_too_large_for_a_step_is_refused_alike_and_our_own_hashes_are_read_whole() {
+    for (name, keys) in key_values() {
+        let ask = |request| keys.store.operate(request, at(0));
+        let (key, most) = ("k".to_owned(), 1 << 20);
+        let set = |length: usize| KvRequest::Set { key: key.clone(), value: "x".repeat(length), expire: None };
+        ask(set(most)).await.expect("as long as it may be");
+        assert_eq!(ask(request(&["get", "k"])).await.expect("works").as_str().map(str::len), Some(most), "{name}");
+        let field = |length: usize| KvRequest::Hset { key: "t".into(), field: "f".into(), value: "x".repeat(length) };
+        ask(field(most)).await.expect("as long as it may be");
+        let entry = KvRequest::Xadd { key: "s".into(), fields: vec![("a".into(), "x".repeat(most))], maxlen: None };
+        let mut words = Vec::new();
+        for refused in [set(most + 1), field(most + 1), entry, request(&["hgetall", "t"])] {
+            match ask(refused).await {
+                Err(error @ KvError::Unfit { .. }) => words.push(error.to_string()),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        let expected = |key: &str| format!("key {key:?} holds more than the 1048576 bytes that a step can take");
+        assert_eq!(words, ["k", "t", "s", "t"].map(expected), "{name}");
+        let fields: Vec<(String, String)> = (0..5_000).map(|at| (format!("{at:05}"), format!("v{at}"))).collect();
+        for part in fields.chunks(500) {
+            let set = |(field, value): &(String, String)| KvRequest::Hset {
+                key: "h".to_owned(),
+                field: field.clone(),
+                value: value.clone(),
+            };
+            keys.store.operate_many(part.iter().map(set).collect(), at(0)).await.expect("works");
+        }
+        let refused = ask(request(&["hgetall", "h"])).await.expect_err("too many").to_string();
+        assert_eq!(refused, r#"key "h" holds more than the 4096 fields that a step can take"#, "{name}");
+        assert!(keys.store.fields("h".to_owned(), at(0)).await.expect("readable") == fields, "{name}");
+        assert_eq!(keys.store.fields("none".to_owned(), at(0)).await.expect("readable"), [], "{name}");
+        let wrong = keys.store.fields("k".to_owned(), at(0)).await;
+        assert!(matches!(wrong, Err(KvError::WrongType { .. })), "{name}: {wrong:?}");
+    }
+}

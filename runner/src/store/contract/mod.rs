@@ -1,7 +1,9 @@
 //! What every journal must do, whatever it lies on. A new one adds a line to [`journals`], or to `key_values` in `keys`.
 
+mod damage;
 mod keys;
 
+pub(super) use damage::a_damaged_run_stays_alone;
 pub(super) use keys::LONG;
 
 use super::redis::testing::RedisServer;

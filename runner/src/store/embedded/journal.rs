@@ -16,7 +16,11 @@ impl Journal for EmbeddedStore {
         {
             let mut rows = writing.open_table(RUNS).map_err(failed("claim runs"))?;
             for claim in claims {
-                let claimed = Row::claimed(row_in(&rows, &claim.run)?, claim);
+                let claimed = match row_in(&rows, &claim.run) {
+                    Ok(row) => Row::claimed(row, claim),
+                    Err(damaged @ StoreError::Damaged { .. }) => Err(damaged),
+                    Err(error) => return Err(error),
+                };
                 if let Ok(row) = &claimed {
                     put_row(&mut rows, &claim.run, row)?;
                 }
@@ -170,8 +174,12 @@ impl EmbeddedStore {
             let next = if backwards { entries.next_back() } else { entries.next() };
             let Some(entry) = next else { break };
             let (key, sealed) = entry.map_err(failed("list runs"))?;
-            let run: RunId = key.value().parse().map_err(|_| StoreError::damaged("the list of runs"))?;
-            if wanted(&open_row(&run, sealed.value())?) {
+            let Ok(run) = key.value().parse::<RunId>() else {
+                tracing::error!(key = key.value(), "an entry of the journal has no run's name");
+                continue;
+            };
+            // A damaged one is named: whoever reads it is told.
+            if open_row(&run, sealed.value()).map_or(true, |row| wanted(&row)) {
                 runs.push(run);
             }
         }
@@ -187,10 +195,15 @@ fn append(writing: &WriteTransaction, batch: &[Append]) -> Result<Vec<Result<Seq
     let mut changed: BTreeMap<&RunId, Row> = BTreeMap::new();
     let mut judged = Vec::with_capacity(batch.len());
     for append in batch {
-        let known = match changed.get(&append.run) {
-            Some(row) => Some(row.clone()),
-            None => row_in(&rows, &append.run)?,
-        };
+        let known =
+            match changed.get(&append.run).map_or_else(|| row_in(&rows, &append.run), |row| Ok(Some(row.clone()))) {
+                Ok(known) => known,
+                Err(StoreError::Damaged { .. }) => {
+                    judged.push(Err(AppendError::Damaged { run: append.run.clone() }));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
         let row = match Row::appended(known.as_ref(), append) {
             Ok(row) => row,
             Err(refused) => {

@@ -6,7 +6,7 @@ use crate::store::key_value::{self, BoxFuture, Head, KeyValue, KvError, Look, To
 use crate::store::row;
 use packhorse_core::effect::KvRequest;
 use packhorse_core::run::WallTime;
-use redb::{Durability, ReadableDatabase, ReadableTable, Table};
+use redb::{Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use serde_json::Value;
 
 impl KeyValue for EmbeddedStore {
@@ -16,6 +16,14 @@ impl KeyValue for EmbeddedStore {
             // A change waits for the journal's commit under way, thus for the disk.
             let done = tokio::task::spawn_blocking(move || store.operate_blocking(&request, now)).await;
             done.unwrap_or_else(|stopped| Err(StoreError::failed("finish a key-value operation", stopped).into()))
+        })
+    }
+
+    fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || store.fields_blocking(&key, now)).await;
+            done.unwrap_or_else(|stopped| Err(StoreError::failed("finish reading fields", stopped).into()))
         })
     }
 
@@ -30,10 +38,7 @@ impl KeyValue for EmbeddedStore {
 
 impl EmbeddedStore {
     fn operate_blocking(&self, request: &KvRequest, now: WallTime) -> Result<Value, KvError> {
-        let reading = self.database.begin_read().map_err(failed("read keys"))?;
-        let keys = reading.open_table(KEYS).map_err(failed("read keys"))?;
-        let fields = reading.open_table(FIELDS).map_err(failed("read keys"))?;
-        if let Some(looked) = key_value::look(&Tables { keys, fields }, request, now) {
+        if let Some(looked) = key_value::look(&self.tables()?, request, now) {
             return looked;
         }
         let mut writing = self.database.begin_write().map_err(failed("change keys"))?;
@@ -46,6 +51,17 @@ impl EmbeddedStore {
         };
         writing.commit().map_err(failed("change keys"))?;
         Ok(value)
+    }
+
+    fn fields_blocking(&self, key: &str, now: WallTime) -> Result<Vec<(String, String)>, KvError> {
+        key_value::fields(&self.tables()?, key, now, usize::MAX)
+    }
+
+    fn tables(&self) -> Result<Reading, StoreError> {
+        let reading = self.database.begin_read().map_err(failed("read keys"))?;
+        let keys = reading.open_table(KEYS).map_err(failed("read keys"))?;
+        let fields = reading.open_table(FIELDS).map_err(failed("read keys"))?;
+        Ok(Tables { keys, fields })
     }
 
     /// A commit that is flushed takes all earlier ones along.
@@ -61,6 +77,7 @@ struct Tables<K, F> {
 }
 
 type Pair = (&'static str, &'static str);
+type Reading = Tables<ReadOnlyTable<&'static str, &'static [u8]>, ReadOnlyTable<Pair, &'static [u8]>>;
 
 impl<K: ReadableTable<&'static str, &'static [u8]>, F: ReadableTable<Pair, &'static [u8]>> Look for Tables<K, F> {
     fn head(&self, key: &str) -> Result<Option<Head>, StoreError> {
@@ -74,12 +91,12 @@ impl<K: ReadableTable<&'static str, &'static [u8]>, F: ReadableTable<Pair, &'sta
         sealed.map(|sealed| text(key, field, sealed.value())).transpose()
     }
 
-    fn fields(&self, key: &str) -> Result<Vec<(String, String)>, StoreError> {
+    fn fields(&self, key: &str, most: usize) -> Result<Vec<(String, String)>, StoreError> {
         let mut found = Vec::new();
         for entry in self.fields.range((key, "")..).map_err(failed("read fields"))? {
             let (name, sealed) = entry.map_err(failed("read fields"))?;
             let (of, field) = name.value();
-            if of != key {
+            if of != key || found.len() >= most {
                 break;
             }
             found.push((field.to_owned(), text(key, field, sealed.value())?));
@@ -108,7 +125,7 @@ impl Touch for Tables<Table<'_, &'static str, &'static [u8]>, Table<'_, Pair, &'
 
     fn remove(&mut self, key: &str) -> Result<(), StoreError> {
         self.keys.remove(key).map_err(failed("remove a key"))?;
-        for (field, _) in self.fields(key)? {
+        for (field, _) in self.fields(key, usize::MAX)? {
             self.fields.remove((key, field.as_str())).map_err(failed("remove a field"))?;
         }
         Ok(())

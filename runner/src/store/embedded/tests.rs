@@ -131,6 +131,18 @@ fn a_flipped_bit_in_a_value_is_found_without_the_help_of_the_database() {
     assert_eq!(store.read(&run(0), 0).expect("others live").len(), 3);
 }
 
+#[test]
+fn a_damaged_run_stays_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = EmbeddedStore::open(&folder.path().join("store.redb")).expect("a new store");
+    let spoil = |run: &packhorse_core::run::RunId| {
+        let writing = store.database.begin_write().expect("writable");
+        writing.open_table(RUNS).expect("there").insert(run.as_str(), &b"....garbage"[..]).expect("writable");
+        writing.commit().expect("committed");
+    };
+    crate::store::contract::a_damaged_run_stays_alone(&store, spoil);
+}
+
 #[tokio::test]
 async fn keys_are_durable_with_the_next_append() {
     let folder = tempfile::tempdir().expect("a folder");

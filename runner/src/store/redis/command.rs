@@ -1,15 +1,16 @@
 //! Operations on keys as commands of Redis, and its answers as values.
 
-use crate::store::{KvError, StoreError};
+use crate::store::{KvError, StoreError, limits};
 use packhorse_core::effect::KvRequest;
 use redis::{Cmd, RedisError, ServerError, cmd};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Longest value that is read or written, in bytes.
-pub(super) const MOST_BYTES: usize = 1 << 20;
-/// Most fields of a hash that are read at once.
-pub(super) const MOST_FIELDS: usize = 4_096;
+/// Fields with their bytes.
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Fields that a large hash is asked for at a time, about.
+const AT_ONCE: usize = 1_024;
 /// A thousand years: what Redis can add to its clock without an overflow.
 const LONGEST_MS: u128 = 1_000 * 366 * 86_400_000;
 
@@ -42,12 +43,15 @@ pub(super) fn command(request: &KvRequest) -> Cmd {
     }
 }
 
-/// Asks how large an answer will be, and what is too large; `None` where it cannot be large.
-pub(super) fn guard(request: &KvRequest) -> Option<(Cmd, usize)> {
+/// Refuses a key with so many bytes or fields where they are too many.
+pub(super) type Limit = fn(&str, usize) -> Result<(), KvError>;
+
+/// Asks how large an answer will be, and judges that; `None` where it cannot be large.
+pub(super) fn guard(request: &KvRequest) -> Option<(Cmd, Limit)> {
     match request {
-        KvRequest::Get { key } => Some((cmd("STRLEN").arg(key).clone(), MOST_BYTES)),
-        KvRequest::Hget { key, field } => Some((cmd("HSTRLEN").arg(key).arg(field).clone(), MOST_BYTES)),
-        KvRequest::Hgetall { key } => Some((cmd("HLEN").arg(key).clone(), MOST_FIELDS)),
+        KvRequest::Get { key } => Some((cmd("STRLEN").arg(key).clone(), limits::bytes)),
+        KvRequest::Hget { key, field } => Some((cmd("HSTRLEN").arg(key).arg(field).clone(), limits::bytes)),
+        KvRequest::Hgetall { key } => Some((cmd("HLEN").arg(key).clone(), limits::fields)),
         KvRequest::Set { .. }
         | KvRequest::Del { .. }
         | KvRequest::Incr { .. }
@@ -61,24 +65,6 @@ pub(super) fn guard(request: &KvRequest) -> Option<(Cmd, usize)> {
 /// Whether doing it twice leaves the same as doing it once.
 pub(super) const fn may_be_repeated(request: &KvRequest) -> bool {
     !matches!(request, KvRequest::Incr { .. } | KvRequest::Xadd { .. })
-}
-
-/// Refuses what is too large to be written.
-pub(super) fn fits(request: &KvRequest) -> Result<(), KvError> {
-    let bytes = match request {
-        KvRequest::Set { value, .. } | KvRequest::Hset { value, .. } => value.len(),
-        KvRequest::Xadd { fields, .. } => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
-        _ => 0,
-    };
-    if bytes <= MOST_BYTES { Ok(()) } else { Err(too_large(request, bytes, MOST_BYTES)) }
-}
-
-pub(super) fn too_large(request: &KvRequest, found: usize, most: usize) -> KvError {
-    let unit = if matches!(request, KvRequest::Hgetall { .. }) { "fields" } else { "bytes" };
-    KvError::Unfit {
-        key: key(request).to_owned(),
-        what: format!("{found} {unit}, more than the {most} that a step can take"),
-    }
 }
 
 /// The value of an answer.
@@ -98,17 +84,28 @@ pub(super) fn value(request: &KvRequest, answer: redis::Value) -> Result<Value, 
         | KvRequest::Hdel { .. }
         | KvRequest::Expire { .. } => read::<i64>(request, answer).map(Value::from),
         KvRequest::Hgetall { .. } => {
-            let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = read(request, answer)?;
-            let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
-            if bytes > MOST_BYTES {
-                let what = format!("{bytes} bytes, more than the {MOST_BYTES} that a step can take");
-                return Err(KvError::Unfit { key: key(request).to_owned(), what });
-            }
+            let mut pairs: Pairs = read(request, answer)?;
+            limits::bytes(key(request), pairs.iter().map(|(name, value)| name.len() + value.len()).sum())?;
             pairs.sort();
             let pair = |(name, value)| Ok((text(request, name)?, Value::String(text(request, value)?)));
             pairs.into_iter().map(pair).collect::<Result<Map<_, _>, KvError>>().map(Value::Object)
         }
     }
+}
+
+/// Asks for some fields of a hash and for where more are.
+pub(super) fn scan(key: &str, cursor: &str) -> Cmd {
+    cmd("HSCAN").arg(key).arg(cursor).arg("COUNT").arg(AT_ONCE).clone()
+}
+
+/// The answer to [`scan`]: where to go on, and fields with their text.
+pub(super) fn scanned(request: &KvRequest, answer: redis::Value) -> Result<(String, Vec<(String, String)>), KvError> {
+    if let redis::Value::ServerError(error) = &answer {
+        return Err(refused(request, error));
+    }
+    let (cursor, pairs): (String, Pairs) = read(request, answer)?;
+    let pair = |(name, value)| Ok((text(request, name)?, text(request, value)?));
+    Ok((cursor, pairs.into_iter().map(pair).collect::<Result<_, KvError>>()?))
 }
 
 fn read<T: redis::FromRedisValue>(request: &KvRequest, answer: redis::Value) -> Result<T, KvError> {
@@ -117,9 +114,7 @@ fn read<T: redis::FromRedisValue>(request: &KvRequest, answer: redis::Value) -> 
 
 fn text(request: &KvRequest, bytes: Vec<u8>) -> Result<String, KvError> {
     let unfit = |_| KvError::Unfit { key: key(request).to_owned(), what: "bytes that are no UTF-8 text".to_owned() };
-    if bytes.len() > MOST_BYTES {
-        return Err(too_large(request, bytes.len(), MOST_BYTES));
-    }
+    limits::bytes(key(request), bytes.len())?;
     String::from_utf8(bytes).map_err(unfit)
 }
 

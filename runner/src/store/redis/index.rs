@@ -49,4 +49,8 @@ impl KeyValue for RedisIndex {
     ) -> BoxFuture<'_, Result<Vec<Result<Value, KvError>>, StoreError>> {
         self.keys.operate_many(requests.into_iter().map(|request| self.moved(request)).collect(), now)
     }
+
+    fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+        self.keys.fields(format!("{}{key}", self.prefix), now)
+    }
 }

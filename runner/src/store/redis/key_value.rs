@@ -3,13 +3,14 @@
 use super::command::{self, command, may_be_repeated};
 use super::fault::{Fault, fault, wants_another_server};
 use super::target::{Connector, RedisSettings, RedisUrlError};
-use crate::store::StoreError;
 use crate::store::key_value::{BoxFuture, KeyValue, KvError};
+use crate::store::{StoreError, limits};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::run::WallTime;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult, pipe};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -108,9 +109,9 @@ impl RedisKeyValue {
 
     /// Marks what would be too large to be read.
     async fn look_first(&self, requests: &[KvRequest], done: &mut [Option<Result<Value, KvError>>]) {
-        let guards: Vec<(usize, Cmd, usize)> = (requests.iter().enumerate())
+        let guards: Vec<_> = (requests.iter().enumerate())
             .filter(|(place, _)| done[*place].is_none())
-            .filter_map(|(place, request)| command::guard(request).map(|(guard, most)| (place, guard, most)))
+            .filter_map(|(place, request)| command::guard(request).map(|(guard, fits)| (place, guard, fits)))
             .collect();
         if guards.is_empty() {
             return;
@@ -118,19 +119,18 @@ impl RedisKeyValue {
         let commands: Vec<Cmd> = guards.iter().map(|(_, guard, _)| guard.clone()).collect();
         // Where it cannot be asked, or the key is of another kind, the operation itself says so.
         let Sent::Answered(sizes) = self.send(&commands).await else { return };
-        for ((place, _, most), size) in guards.into_iter().zip(sizes) {
+        for ((place, _, fits), size) in guards.into_iter().zip(sizes) {
             if let redis::Value::Int(size) = size
-                && let Ok(size) = usize::try_from(size)
-                && size > most
+                && let Err(error) = fits(command::key(&requests[place]), usize::try_from(size).unwrap_or(usize::MAX))
             {
-                done[place] = Some(Err(command::too_large(&requests[place], size, most)));
+                done[place] = Some(Err(error));
             }
         }
     }
 
     async fn carry_out(&self, requests: Vec<KvRequest>) -> Vec<Result<Value, KvError>> {
         let mut done: Vec<Option<Result<Value, KvError>>> =
-            requests.iter().map(|request| command::fits(request).err().map(Err)).collect();
+            requests.iter().map(|request| limits::fits(request).err().map(Err)).collect();
         let mut last = None;
         for turn in 0..TRIES {
             if turn > 0 {
@@ -150,6 +150,30 @@ impl RedisKeyValue {
             None => KvError::Store(StoreError::Stopped),
         };
         done.into_iter().zip(&requests).map(|(done, request)| done.unwrap_or_else(|| Err(given_up(request)))).collect()
+    }
+}
+
+impl RedisKeyValue {
+    /// Some fields of a hash from a cursor on, and the next cursor.
+    async fn some_fields(&self, request: &KvRequest, cursor: &str) -> Result<(String, Vec<(String, String)>), KvError> {
+        let scan = command::scan(command::key(request), cursor);
+        let mut turn = 0;
+        loop {
+            let error = match self.send(std::slice::from_ref(&scan)).await {
+                Sent::Answered(mut answers) => match answers.pop().unwrap_or(redis::Value::Nil) {
+                    redis::Value::ServerError(error) if fault(&RedisError::from(error.clone())) == Fault::Later => {
+                        RedisError::from(error)
+                    }
+                    answer => return command::scanned(request, answer),
+                },
+                Sent::Unsent(error) | Sent::Lost(error) => error,
+            };
+            turn += 1;
+            if turn == TRIES {
+                return Err(command::failed(request, error));
+            }
+            tokio::time::sleep(pause(turn)).await;
+        }
     }
 }
 
@@ -216,6 +240,22 @@ impl KeyValue for RedisKeyValue {
         _: WallTime,
     ) -> BoxFuture<'_, Result<Vec<Result<Value, KvError>>, StoreError>> {
         Box::pin(async move { Ok(self.carry_out(requests).await) })
+    }
+
+    fn fields(&self, key: String, _: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+        Box::pin(async move {
+            let request = KvRequest::Hgetall { key };
+            // A field may be told twice while the hash grows.
+            let (mut all, mut cursor) = (BTreeMap::new(), "0".to_owned());
+            loop {
+                let some;
+                (cursor, some) = self.some_fields(&request, &cursor).await?;
+                all.extend(some);
+                if cursor == "0" {
+                    return Ok(all.into_iter().collect());
+                }
+            }
+        })
     }
 }
 

@@ -81,7 +81,7 @@ impl Stores {
                     Ok(count) => format!("now {count}"),
                     Err(AppendError::Fenced { .. }) => "fenced".to_owned(),
                     Err(AppendError::Conflict { expected, found, .. }) => format!("conflict {expected} {found}"),
-                    Err(error @ AppendError::Unfinished { .. }) => panic!("{error}"),
+                    Err(error @ (AppendError::Unfinished { .. } | AppendError::Damaged { .. })) => panic!("{error}"),
                 };
                 judged.into_iter().map(told).collect()
             }
@@ -91,7 +91,7 @@ impl Stores {
                     Ok(()) => "forgotten".to_owned(),
                     Err(AppendError::Fenced { .. }) => "fenced".to_owned(),
                     Err(AppendError::Unfinished { .. }) => "unfinished".to_owned(),
-                    Err(error @ AppendError::Conflict { .. }) => panic!("{error}"),
+                    Err(error @ (AppendError::Conflict { .. } | AppendError::Damaged { .. })) => panic!("{error}"),
                 }]
             }
             Act::PutObject(object) => {

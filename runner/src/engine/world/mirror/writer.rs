@@ -3,11 +3,11 @@
 
 use super::entries::Written;
 use super::queue::{Queue, Waiting, requests};
-use crate::store::{KeyValue, KvError, StoreError, steady};
+use crate::store::{KeyValue, KvError, steady};
 use packhorse_core::effect::KvRequest;
 use packhorse_core::failure::chain;
-use serde_json::Value;
-use std::collections::HashSet;
+use packhorse_core::run::RunId;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +58,8 @@ struct State {
     /// Of these, what the state store has not heard of.
     unknown: Vec<(String, String)>,
     writing: bool,
+    /// Runs that have ended, whose keys could not be looked up yet.
+    late: BTreeSet<String>,
 }
 
 impl Mirror {
@@ -96,12 +98,29 @@ impl Mirror {
         self.shared.wake.notify_one();
     }
 
-    /// A run has ended: keys by which no other run lives expire from now on.
+    /// A run has ended: keys by which no other run lives expire from now on. May be told again.
     pub(in super::super) async fn over(&self, run: &str) {
-        if let Err(error) = self.shared.over(run).await {
-            tracing::warn!(%error, run, "the mirror's keys of a run that ended cannot be found; they do not expire");
+        match self.shared.over(run).await {
+            Ok(()) => drop(self.shared.state().late.remove(run)),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    run,
+                    "the mirror's keys of a run that ended cannot be looked up; it is tried again"
+                );
+                self.shared.state().late.insert(run.to_owned());
+            }
         }
         self.shared.wake.notify_one();
+    }
+
+    /// Tries again what could not be done when runs ended; also for these, which are forgotten now.
+    pub async fn sweep(&self, forgotten: &[RunId]) {
+        let mut late = self.shared.state().late.clone();
+        late.extend(forgotten.iter().map(ToString::to_string));
+        for run in late {
+            self.over(&run).await;
+        }
     }
 
     /// Waits a moment for what is not written yet, then lets it be.
@@ -151,8 +170,11 @@ impl Shared {
             let noting = self.noting.lock().await;
             let (lives, batch) = self.take();
             let nothing = batch.is_empty() && lives.is_empty();
-            self.note(lives).await;
+            let noted = self.note(lives).await;
             drop(noting);
+            if let Err(error) = &noted {
+                tracing::warn!(error = chain(error), "the keys of the mirror cannot be noted yet; it is tried again");
+            }
             if nothing {
                 self.idle.notify_waiters();
                 self.wake.notified().await;
@@ -160,22 +182,31 @@ impl Shared {
             }
             match self.write(&batch).await {
                 Ok(()) => {
-                    pause = AWAY.0;
                     self.state().writing = false;
+                    if noted.is_err() {
+                        pause = self.wait(pause).await;
+                    } else {
+                        pause = AWAY.0;
+                    }
                     if self.away.swap(false, Ordering::Relaxed) {
                         tracing::info!("Redis is back: the mirror is brought up to date");
                     }
                 }
                 Err(why) => {
                     self.failed(&why, batch);
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.hurry.notified() => {}
-                    }
-                    pause = (pause * 2).min(AWAY.1);
+                    pause = self.wait(pause).await;
                 }
             }
         }
+    }
+
+    /// Waits; gives how long to wait the next time.
+    async fn wait(&self, pause: Duration) -> Duration {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.hurry.notified() => {}
+        }
+        (pause * 2).min(AWAY.1)
     }
 
     /// What is to be looked up, and what is to be written.
@@ -217,49 +248,43 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes down who lives by what.
-    async fn note(&self, lives: Vec<(String, String)>) {
+    /// Writes down who lives by what; what cannot be is to be written down later.
+    async fn note(&self, lives: Vec<(String, String)>) -> Result<(), KvError> {
         let hset = |key: String, field: &String| KvRequest::Hset { key, field: field.clone(), value: "1".to_owned() };
         let both =
             |(run, key): &(String, String)| [hset(format!("{OF_RUN}{run}"), key), hset(format!("{OF_KEY}{key}"), run)];
         let requests: Vec<KvRequest> = lives.iter().flat_map(both).collect();
-        if !requests.is_empty()
-            && let Err(error) = self.index.operate_many(requests, steady()).await
-        {
-            tracing::warn!(%error, "the keys of the mirror cannot be noted; after a crash they would not expire");
+        if requests.is_empty() {
+            return Ok(());
         }
+        let noted = self.index.operate_many(requests, steady()).await.map_err(KvError::from);
+        let noted = noted.and_then(|all| all.into_iter().find_map(Result::err).map_or(Ok(()), Err));
+        if noted.is_err() {
+            // Each may be repeated.
+            self.state().unknown.extend(lives);
+        }
+        noted
     }
 
-    async fn over(&self, run: &str) -> Result<(), StoreError> {
+    async fn over(&self, run: &str) -> Result<(), KvError> {
         let _noting = self.noting.lock().await;
         let lives = std::mem::take(&mut self.state().unknown);
-        self.note(lives).await;
+        self.note(lives).await?;
         let of_run = format!("{OF_RUN}{run}");
-        let mut keys = self.fields(&of_run).await?;
-        let mut known: HashSet<String> = keys.iter().cloned().collect();
-        self.state().lives.retain(|(of, key)| {
-            if of == run && known.insert(key.clone()) {
-                keys.push(key.clone());
-            }
-            of != run
-        });
+        let noted = self.index.fields(of_run.clone(), steady()).await?;
+        let mut keys: BTreeSet<String> = noted.into_iter().map(|(key, _)| key).collect();
+        keys.extend(self.state().lives.iter().filter(|(of, _)| of == run).map(|(_, key)| key.clone()));
         for key in keys {
             let of_key = format!("{OF_KEY}{key}");
             let hdel = KvRequest::Hdel { key: of_key.clone(), field: run.to_owned() };
-            self.index.operate_many(vec![hdel], steady()).await?;
-            if self.fields(&of_key).await?.is_empty() {
+            self.index.operate(hdel, steady()).await?;
+            if self.index.fields(of_key, steady()).await?.is_empty() {
                 self.state().queue.expire(key);
             }
         }
-        self.index.operate_many(vec![KvRequest::Del { key: of_run }], steady()).await.map(drop)
-    }
-
-    async fn fields(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut done = self.index.operate_many(vec![KvRequest::Hgetall { key: key.to_owned() }], steady()).await?;
-        Ok(match done.pop() {
-            Some(Ok(Value::Object(fields))) => fields.into_iter().map(|(field, _)| field).collect(),
-            _ => Vec::new(),
-        })
+        self.index.operate(KvRequest::Del { key: of_run }, steady()).await?;
+        self.state().lives.retain(|(of, _)| of != run);
+        Ok(())
     }
 
     /// Resolves when nothing waits to be written.
@@ -283,8 +308,9 @@ impl Shared {
 mod tests {
     use super::super::entries::Entry;
     use super::*;
-    use crate::store::{BoxFuture, MemoryKeyValue};
+    use crate::store::{BoxFuture, MemoryKeyValue, StoreError};
     use packhorse_core::run::WallTime;
+    use serde_json::Value;
     use std::collections::BTreeMap;
 
     /// A Redis that may be away.
@@ -300,6 +326,10 @@ mod tests {
             self.values.operate(request, now)
         }
 
+        fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+            self.values.fields(key, now)
+        }
+
         fn operate_many(
             &self,
             requests: Vec<KvRequest>,
@@ -313,6 +343,46 @@ mod tests {
                 }
                 self.values.operate_many(requests, now).await
             })
+        }
+    }
+
+    /// As a server's client tells errors: each operation by itself, never of the whole.
+    #[derive(Default)]
+    struct Index(Redis);
+
+    impl KeyValue for Index {
+        fn operate(&self, request: KvRequest, now: WallTime) -> BoxFuture<'_, Result<Value, KvError>> {
+            if self.0.away.load(Ordering::Relaxed) {
+                return Box::pin(std::future::ready(Err(StoreError::Stopped.into())));
+            }
+            self.0.values.operate(request, now)
+        }
+
+        fn fields(&self, key: String, now: WallTime) -> BoxFuture<'_, Result<Vec<(String, String)>, KvError>> {
+            if self.0.away.load(Ordering::Relaxed) {
+                return Box::pin(std::future::ready(Err(StoreError::Stopped.into())));
+            }
+            self.0.values.fields(key, now)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_ends_while_the_notes_cannot_be_read_is_not_forgotten() {
+        for known in [false, true] {
+            let (redis, index) = (Arc::new(Redis::default()), Arc::new(Index::default()));
+            let mirror = Mirror::start(redis.clone(), index.clone());
+            index.0.away.store(!known, Ordering::Relaxed);
+            mirror.put("run-1", split("a", "1/2"));
+            while get(&redis, "a", Duration::ZERO).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            index.0.away.store(true, Ordering::Relaxed);
+            mirror.over("run-1").await;
+            index.0.away.store(false, Ordering::Relaxed);
+            assert!(get(&redis, "a", 8 * DAY).await.is_some(), "it lives as long as nobody knows whose it is");
+            mirror.sweep(&[]).await;
+            mirror.close().await;
+            assert!(get(&redis, "a", 6 * DAY).await.is_some() && get(&redis, "a", 8 * DAY).await.is_none(), "{known}");
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::store::journal::{Append, AppendError, Mark, Seq, StoreError};
 use crate::store::row::{self, Row};
 use packhorse_core::run::RunId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A row as it lies on the server, sealed; empty where there is none.
 pub(super) type Sealed = Vec<u8>;
@@ -48,21 +48,20 @@ pub(super) fn open(run: &RunId, sealed: &[u8]) -> Result<Option<Row>, StoreError
     Row::decode(bytes.ok_or_else(|| StoreError::damaged(format!("the entry of {run}")))?, run.as_str()).map(Some)
 }
 
-/// Judges a batch of appends by the known rows.
+/// Judges a batch of appends by the known rows; `damaged` are runs whose facts are not all there.
 pub(super) fn appends(
     batch: &[Append],
     known: &HashMap<RunId, Sealed>,
-) -> Result<(Vec<Result<Seq, AppendError>>, Changes), StoreError> {
+    damaged: &HashSet<RunId>,
+) -> (Vec<Result<Seq, AppendError>>, Changes) {
     let mut changes = Changes::new();
     let mut judged = Vec::with_capacity(batch.len());
     for append in batch {
         let run = &append.run;
         let before = known.get(run).cloned().unwrap_or_default();
-        let row = match changes.get(run) {
-            Some(change) => change.after.clone(),
-            None => open(run, &before)?,
-        };
-        let row = match Row::appended(row.as_ref(), append) {
+        let row = changes.get(run).map_or_else(|| open(run, &before), |change| Ok(change.after.clone()));
+        let row = row.ok().filter(|_| !damaged.contains(run)).ok_or_else(|| AppendError::Damaged { run: run.clone() });
+        let row = match row.and_then(|row| Row::appended(row.as_ref(), append)) {
             Ok(row) => row,
             Err(refused) => {
                 judged.push(Err(refused));
@@ -84,5 +83,5 @@ pub(super) fn appends(
             change.checkpoint = Some(row::seal(run.as_str(), 0, &row::encode_checkpoint(checkpoint)));
         }
     }
-    Ok((judged, changes))
+    (judged, changes)
 }

@@ -20,6 +20,8 @@ enum Committed {
     Done,
     /// Rows are others than known; they are known now.
     Stale,
+    /// Facts of this run are missing; nothing was done.
+    Damaged(RunId),
 }
 
 impl RedisJournal {
@@ -27,9 +29,9 @@ impl RedisJournal {
         let mut state = self.writable()?;
         let runs: HashSet<&RunId> = batch.iter().map(|append| &append.run).collect();
         self.know(&mut state, runs.iter().copied())?;
-        let mut looked_again = false;
+        let (mut looked_again, mut damaged) = (false, HashSet::new());
         for _ in 0..MOST_TURNS {
-            let (judged, changes) = change::appends(batch, &state.rows)?;
+            let (judged, changes) = change::appends(batch, &state.rows, &damaged);
             if judged.iter().any(Result::is_err) && !looked_again {
                 // Refused by what was known: look whether that is still so.
                 looked_again = true;
@@ -40,8 +42,11 @@ impl RedisJournal {
             if changes.is_empty() {
                 return Ok(judged);
             }
-            if let Committed::Done = self.commit(&mut state, &changes)? {
-                return Ok(judged);
+            match self.commit(&mut state, &changes)? {
+                Committed::Done => return Ok(judged),
+                Committed::Stale => {}
+                // It fails alone.
+                Committed::Damaged(run) => drop(damaged.insert(run)),
             }
         }
         Err(contended())
@@ -55,7 +60,7 @@ impl RedisJournal {
             runs.iter().for_each(|run| drop(state.rows.remove(*run)));
             self.know(&mut state, runs.iter().copied())?;
             let alive = self.living_owners(&state, &runs)?;
-            let (tokens, changes) = claimed(claims, &state, &alive)?;
+            let (tokens, changes) = claimed(claims, &state, &alive);
             if changes.is_empty() {
                 return Ok(tokens);
             }
@@ -119,8 +124,13 @@ impl RedisJournal {
     fn living_owners(&self, state: &State, runs: &HashSet<&RunId>) -> Result<HashSet<String>, StoreError> {
         let mut owners = HashSet::new();
         for run in runs {
-            let row = state.rows.get(*run).map_or(Ok(None), |sealed| change::open(run, sealed))?;
-            owners.extend(row.map(|row| row.owner().to_owned()).filter(|owner| *owner != self.shared.owner));
+            let row = state.rows.get(*run).map(|sealed| change::open(run, sealed));
+            // Of a damaged one nobody knows.
+            owners.extend(
+                row.and_then(|row| row.ok().flatten())
+                    .map(|row| row.owner().to_owned())
+                    .filter(|owner| *owner != self.shared.owner),
+            );
         }
         if owners.is_empty() {
             return Ok(owners);
@@ -144,7 +154,10 @@ impl RedisJournal {
             // Its number must not be given to another commit: the server may have made this one.
             .inspect_err(|_| state.end = Some(End::Failed))?;
         match answer.first().map(Vec::as_slice) {
-            Some(b"done" | b"again") => {
+            Some(done @ (b"done" | b"again")) => {
+                if done == b"again" {
+                    tracing::info!(server = self.lines().server(), "a commit whose answer was lost had been made");
+                }
                 state.generation += 1;
                 state.mark = after;
                 state.remembered.confirm(state.generation);
@@ -163,7 +176,9 @@ impl RedisJournal {
             }
             Some(b"damaged") => {
                 let run = answer.get(1).map(|run| String::from_utf8_lossy(run).into_owned()).unwrap_or_default();
-                Err(StoreError::damaged(format!("the list of facts of {run}")))
+                tracing::error!(run, "facts of a run are missing on the Redis server");
+                let known = run.parse().ok().filter(|run| changes.contains_key(run));
+                known.map(Committed::Damaged).ok_or_else(|| StoreError::damaged("the answer of the Redis server"))
             }
             _ => Err(self.regressed(state, answer.get(1).map(Vec::as_slice).unwrap_or_default())),
         }
@@ -205,16 +220,18 @@ fn arguments(call: &mut redis::ScriptInvocation<'_>, run: &RunId, change: &Chang
     };
 }
 
-type Claimed = (Vec<Result<Token, StoreError>>, Changes);
-
-fn claimed(claims: &[Claim], state: &State, alive: &HashSet<String>) -> Result<Claimed, StoreError> {
+fn claimed(claims: &[Claim], state: &State, alive: &HashSet<String>) -> (Vec<Result<Token, StoreError>>, Changes) {
     let mut changes = Changes::new();
     let mut tokens = Vec::with_capacity(claims.len());
     for claim in claims {
         let before = state.rows.get(&claim.run).cloned().unwrap_or_default();
-        let row = match changes.get(&claim.run) {
-            Some(change) => change.after.clone(),
-            None => change::open(&claim.run, &before)?,
+        let known = changes.get(&claim.run).map(|change: &Change| Ok(change.after.clone()));
+        let row = match known.unwrap_or_else(|| change::open(&claim.run, &before)) {
+            Ok(row) => row,
+            Err(damaged) => {
+                tokens.push(Err(damaged));
+                continue;
+            }
         };
         if let Some(row) = row.as_ref().filter(|row| row.owner() != claim.owner && alive.contains(row.owner())) {
             tokens.push(Err(StoreError::Held { run: claim.run.clone(), owner: row.owner().to_owned() }));
@@ -228,7 +245,7 @@ fn claimed(claims: &[Claim], state: &State, alive: &HashSet<String>) -> Result<C
             Err(held) => tokens.push(Err(held)),
         }
     }
-    Ok((tokens, changes))
+    (tokens, changes)
 }
 
 fn contended() -> StoreError {

@@ -32,44 +32,77 @@ impl RedisJournal {
     }
 
     pub(super) fn list_unfinished(&self, cursor: Option<&RunId>, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let from = cursor.map_or_else(|| "-".to_owned(), |run| format!("({run}"));
-        let mut list = redis::cmd("ZRANGEBYLEX");
-        list.arg(self.keys().unfinished()).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit);
-        self.listed(&list)
+        let list = |from: &[u8], limit: usize| {
+            let from = if from.is_empty() { b"-" } else { from };
+            let mut list = redis::cmd("ZRANGEBYLEX");
+            list.arg(self.keys().unfinished()).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit);
+            list
+        };
+        self.listed(list, cursor, limit)
     }
 
     pub(super) fn list_recent(&self, cursor: Option<&RunId>, limit: usize) -> Result<Vec<RunId>, StoreError> {
-        let from = cursor.map_or_else(|| "+".to_owned(), |run| format!("({run}"));
-        let mut list = redis::cmd("ZREVRANGEBYLEX");
-        list.arg(self.keys().all()).arg(from).arg("-").arg("LIMIT").arg(0).arg(limit);
-        self.listed(&list)
+        let list = |from: &[u8], limit: usize| {
+            let from = if from.is_empty() { b"+" } else { from };
+            let mut list = redis::cmd("ZREVRANGEBYLEX");
+            list.arg(self.keys().all()).arg(from).arg("-").arg("LIMIT").arg(0).arg(limit);
+            list
+        };
+        self.listed(list, cursor, limit)
     }
 
-    /// A list has no checksum: each name in it must be that of a run.
-    fn listed(&self, list: &redis::Cmd) -> Result<Vec<RunId>, StoreError> {
-        // A run may be forgotten between the two questions: then the second time it is in neither.
-        for _ in 0..8 {
-            let names: Vec<Vec<u8>> = self.lines().patiently("list runs", |connection| list.query(connection))?;
-            let run = |name: Vec<u8>| String::from_utf8(name).ok().and_then(|name| name.parse::<RunId>().ok());
-            let runs: Option<Vec<RunId>> = names.into_iter().map(run).collect();
-            let runs = runs.ok_or_else(|| StoreError::damaged("the list of runs"))?;
-            if runs.is_empty() || self.are_there(&runs)? {
-                return Ok(runs);
-            }
+    /// Runs of a list from `cursor` on: as many as are wanted and there, whatever else it names.
+    fn listed(
+        &self,
+        list: impl Fn(&[u8], usize) -> redis::Cmd,
+        cursor: Option<&RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let after = |name: &[u8]| [b"(", name].concat();
+        let mut from = cursor.map(|run| after(run.as_str().as_bytes())).unwrap_or_default();
+        let mut runs = Vec::new();
+        while runs.len() < limit {
+            let part = list(&from, limit - runs.len());
+            let names: Vec<Vec<u8>> = self.lines().patiently("list runs", |connection| part.query(connection))?;
+            let Some(last) = names.last() else { break };
+            from = after(last);
+            runs.extend(self.there(names)?);
         }
-        Err(StoreError::damaged("the list of runs: it names some that are not there"))
+        Ok(runs)
     }
 
-    fn are_there(&self, runs: &[RunId]) -> Result<bool, StoreError> {
-        let names: Vec<String> = runs.iter().map(|run| self.keys().row(run)).collect();
-        let rows: Vec<Option<Sealed>> =
-            self.lines().patiently("list runs", |connection| redis::cmd("MGET").arg(&names).query(connection))?;
-        for (run, sealed) in runs.iter().zip(rows) {
-            if change::open(run, &sealed.unwrap_or_default())?.is_none() {
-                return Ok(false);
+    /// Which of these names are those of runs. A list has no checksum; a damaged run is one, and so are facts whose entry is gone: whoever
+    /// reads them is told.
+    fn there(&self, names: Vec<Vec<u8>>) -> Result<Vec<RunId>, StoreError> {
+        let mut runs = Vec::with_capacity(names.len());
+        for name in names {
+            match String::from_utf8_lossy(&name).parse::<RunId>() {
+                Ok(run) => runs.push(run),
+                Err(_) => {
+                    tracing::error!(name = %String::from_utf8_lossy(&name), "the list of runs names what is no run")
+                }
             }
         }
-        Ok(true)
+        if runs.is_empty() {
+            return Ok(runs);
+        }
+        let left: Vec<(bool, bool)> = self.lines().patiently("list runs", |connection| {
+            let mut both = pipe();
+            for run in &runs {
+                both.exists(self.keys().row(run)).exists(self.keys().facts(run));
+            }
+            let left: Vec<bool> = both.query(connection)?;
+            Ok(left.chunks_exact(2).map(|left| (left[0], left[1])).collect())
+        })?;
+        let mut left = left.into_iter();
+        runs.retain(|run| {
+            let there = left.next().is_some_and(|(row, facts)| row || facts);
+            if !there {
+                tracing::warn!(%run, "the list of runs names one that is not there");
+            }
+            there
+        });
+        Ok(runs)
     }
 
     pub(super) fn stored_checkpoint(&self, run: &RunId) -> Result<Option<StoredCheckpoint>, StoreError> {

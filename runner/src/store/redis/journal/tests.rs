@@ -254,13 +254,65 @@ fn a_flipped_bit_is_damage_wherever_it_lies() {
     damaged("a fact less", &|| journal.read(&id, 0).map(drop));
     server.tell(&["SETRANGE", &key("run"), "9", "~"]);
     damaged("row", &|| journal.read(&id, 0).map(drop));
-    damaged("row in a list", &|| journal.recent(None, 9).map(drop));
+    assert_eq!(journal.recent(None, 9).expect("readable"), std::slice::from_ref(&id), "it is named");
     server.tell(&["DEL", &key("run")]);
-    damaged("a list without its row", &|| journal.recent(None, 9).map(drop));
+    damaged("facts without their row", &|| journal.read(&id, 0).map(drop));
+    assert_eq!(journal.recent(None, 9).expect("readable"), std::slice::from_ref(&id), "it is named");
+    server.tell(&["DEL", &key("facts")]);
+    assert_eq!(journal.recent(None, 9).expect("readable"), [], "of nothing nothing is told");
     let digest = crate::store::row::sha256(b"hello");
     journal.put_object(&digest, b"hello", WallTime(1)).expect("kept");
     server.tell(&["SETRANGE", &format!("packhorse:{{t}}:object:{digest}"), "0", "j"]);
     damaged("object", &|| journal.get_object(&digest).map(drop));
+}
+
+#[test]
+fn a_damaged_run_stays_alone() {
+    let server = RedisServer::start();
+    let data = folder();
+    let journal = open(server.url(), &data, Duration::from_secs(30));
+    let spoil = |run: &RunId| drop(server.tell(&["SET", &format!("packhorse:{{t}}:run:{run}"), "....garbage"]));
+    crate::store::contract::a_damaged_run_stays_alone(&journal, spoil);
+}
+
+#[test]
+fn a_run_whose_facts_are_gone_fails_alone_in_a_commit_of_many() {
+    let server = RedisServer::start();
+    let data = folder();
+    let journal = open(server.url(), &data, Duration::from_secs(30));
+    let tokens: Vec<Token> =
+        (0..5).map(|number| journal.claim(&run(number), "a", TTL, WallTime(0)).expect("free")).collect();
+    let all = |place: u64| -> Vec<Append> {
+        (0..5).map(|number| facts(number, tokens[number as usize], place, &["x"])).collect()
+    };
+    assert!(journal.append_many(&all(0)).expect("the store works").iter().all(Result::is_ok));
+    server.tell(&["DEL", &format!("packhorse:{{t}}:facts:{}", run(2))]);
+    let judged = journal.append_many(&all(1)).expect("the store works");
+    for (number, judged) in (0..5).zip(judged) {
+        let expected = if number == 2 { Err(AppendError::Damaged { run: run(2) }) } else { Ok(2) };
+        assert_eq!(judged, expected, "run {number}");
+    }
+}
+
+#[test]
+fn lists_are_whole_pages_whatever_ghosts_they_name() {
+    let server = RedisServer::start();
+    let data = folder();
+    let journal = open(server.url(), &data, Duration::from_secs(30));
+    for number in [10, 20, 30] {
+        let token = journal.claim(&run(number), "a", TTL, WallTime(0)).expect("free");
+        journal.append_many(&[facts(number, token, 0, &["x"])]).expect("the store works").remove(0).expect("claimed");
+    }
+    for ghost in 0..40 {
+        for list in ["runs", "unfinished"] {
+            server.tell(&["ZADD", &format!("packhorse:{{t}}:{list}"), "0", run(ghost).as_str()]);
+        }
+    }
+    server.tell(&["ZADD", "packhorse:{t}:runs", "0", "no run's name"]);
+    assert_eq!(journal.recent(None, 2).expect("readable"), [run(30), run(20)]);
+    assert_eq!(journal.recent(Some(&run(20)), 2).expect("readable"), [run(10)]);
+    assert_eq!(journal.unfinished(None, 2).expect("readable"), [run(10), run(20)]);
+    assert_eq!(journal.unfinished(Some(&run(20)), 2).expect("readable"), [run(30)]);
 }
 
 #[test]
