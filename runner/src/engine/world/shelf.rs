@@ -116,7 +116,7 @@ impl RunShelf {
         let prefix = format!("{}:{}:", pulled.sha256, pulled.packet_size);
         let mut held = BTreeMap::new();
         let mut stale = Vec::new();
-        for (field, uri) in self.index.fields(self.parts(), wall()).await.map_err(|error| store(&error))? {
+        for (field, uri) in self.index.fields(self.parts(), steady()).await.map_err(|error| store(&error))? {
             match field.strip_prefix(&prefix).and_then(|offset| offset.parse().ok()) {
                 Some(offset) => drop(held.insert(offset, uri)),
                 None => stale.push(uri),
@@ -205,7 +205,7 @@ impl RunShelf {
         let requests: Vec<KvRequest> = packets.iter().map(hset).collect();
         let mut noted = Vec::with_capacity(requests.len());
         for some in requests.chunks(16 * BATCH) {
-            let some = self.index.operate_many(some.to_vec(), wall()).await;
+            let some = self.index.operate_many(some.to_vec(), steady()).await;
             noted.extend(some.map_err(|error| store(&KvError::from(error)))?);
         }
         Ok(noted)
