@@ -53,8 +53,19 @@ struct State {
     closed: bool,
     /// The present broker takes no wildcards: filters with some are refused without asking.
     plain_only: bool,
-    /// Messages that came before anybody subscribed to them, as long as they are held.
-    strays: Option<VecDeque<(Message, Receipt)>>,
+    /// Messages that may be wanted by whoever has not subscribed yet, as long as they are held.
+    strays: Option<VecDeque<Stray>>,
+    /// Whoever wants messages that the broker had kept has subscribed: only what nobody hears is held.
+    complete: bool,
+}
+
+/// A message that came before all had subscribed who want it.
+#[derive(Debug)]
+struct Stray {
+    message: Message,
+    receipt: Receipt,
+    /// Somebody has it.
+    heard: bool,
 }
 
 #[derive(Debug)]
@@ -120,14 +131,16 @@ impl Registry {
         make: impl FnOnce(Arc<str>) -> Message,
     ) -> bool {
         let mut state = self.lock();
-        let Err(make) = state.routes.deliver(topic, receipt, make) else { return true };
-        match (&mut state.strays, receipt) {
-            (Some(strays), Some(receipt)) if strays.len() < STRAYS => {
-                strays.push_back((make(Arc::from(topic)), receipt.clone()));
-                true
-            }
-            _ => false,
+        let State { routes, strays, complete, .. } = &mut *state;
+        let (Some(strays), Some(receipt)) = (strays.as_mut().filter(|strays| strays.len() < STRAYS), receipt) else {
+            return routes.deliver(topic, receipt, make).is_ok();
+        };
+        let message = make(Arc::from(topic));
+        let heard = routes.deliver(topic, Some(receipt), |_| message.clone()).is_ok();
+        if !(heard && *complete) {
+            strays.push_back(Stray { message, receipt: receipt.clone(), heard });
         }
+        true
     }
 
     /// Whether messages for nobody are held: the broker may still be sending what it had kept.
@@ -135,10 +148,26 @@ impl Registry {
         self.lock().strays.is_some()
     }
 
-    /// Lets go of what was held for nobody, and holds no more; says how many.
+    /// Lets go of what was held, and holds no more; says how many messages nobody has heard.
     pub(super) fn release(&self) -> usize {
         let strays = self.lock().strays.take();
-        strays.map_or(0, |strays| strays.len())
+        strays.iter().flatten().filter(|stray| !stray.heard).count()
+    }
+
+    /// Whoever wants messages that the broker had kept has subscribed: what was held is let go, and the broker is told to keep nothing more under
+    /// these filters of an earlier process, but for those that somebody holds. Says how many messages nobody has heard.
+    pub(super) fn complete(&self, left: &[Arc<str>]) -> usize {
+        let mut state = self.lock();
+        state.complete = true;
+        for name in left.iter().filter(|name| topic::check_filter(name).is_ok()) {
+            if !state.filters.contains_key(name) {
+                state.filters.insert(name.clone(), Filter { known: true, ..Filter::default() });
+                state.mark(name);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+        self.release()
     }
 
     /// The next request to send, if none is outstanding and there is something to say.
@@ -239,11 +268,12 @@ impl State {
     fn replay(&mut self, filters: &[(Arc<str>, Qos)], inlet: &Inlet) {
         let Some(strays) = &mut self.strays else { return };
         let matching = |topic: &str| filters.iter().position(|(filter, _)| topic::matches(filter, topic));
-        strays.retain(|(message, receipt)| {
-            let Some(filter) = matching(&message.topic) else { return true };
-            inlet.offer(Delivery { filter, message: message.clone(), receipt: Some(receipt.clone()) });
-            false
-        });
+        for stray in strays {
+            // It stays, for others who come later: their filters may overlap.
+            let Some(filter) = matching(&stray.message.topic) else { continue };
+            stray.heard = true;
+            inlet.offer(Delivery { filter, message: stray.message.clone(), receipt: Some(stray.receipt.clone()) });
+        }
     }
 
     fn drop_subscription(&mut self, subscription: u64) {
@@ -446,27 +476,59 @@ mod tests {
         assert_eq!(registry.lock().filters.len(), 1, "it is asked for no more");
     }
 
+    fn topics(end: &mut crate::bus::Subscription) -> Vec<(usize, String)> {
+        let deliveries = std::iter::from_fn(|| end.try_recv());
+        deliveries
+            .inspect(|delivery| assert!(delivery.receipt.as_ref().is_some_and(Receipt::is_kept)))
+            .map(|delivery| (delivery.filter, delivery.message.topic.to_string()))
+            .collect()
+    }
+
     #[test]
-    fn what_comes_before_its_subscription_is_held_for_it_and_in_the_end_let_go() {
+    fn what_comes_before_all_have_subscribed_is_held_for_each_of_them_and_in_the_end_let_go() {
         let (registry, receipts) = (Arc::new(Registry::default()), Arc::new(Receipts::default()));
         registry.renew(true, true);
-        for (packet_id, topic) in [(1, "a/x"), (2, "b"), (3, "a/y")] {
+        let come = |packet_id, topic: &str| {
             let receipt = receipts.begin(packet_id, registry.holds_strays());
             assert!(registry.deliver(topic, Some(&receipt), |name| Message::new(name, "kept")));
-        }
+        };
+        [(1, "a/x"), (2, "b"), (3, "a/y")].into_iter().for_each(|(id, topic)| come(id, topic));
         assert!(!registry.deliver("a/x", None, |name| Message::new(name, "QoS 0")), "nobody hears it");
-        let (inlet, open) = subscription::channel();
-        let filters = ["q", "a/+"].map(|name| (Arc::from(name), Qos::AtLeastOnce));
-        let (_hold, _) = registry.register(&filters, &inlet).unwrap();
-        let mut end = open(Box::new(()));
-        let deliveries: Vec<_> = std::iter::from_fn(|| end.try_recv()).collect();
-        assert_eq!(deliveries.iter().map(|delivery| &*delivery.message.topic).collect::<Vec<_>>(), ["a/x", "a/y"]);
-        assert!(deliveries.iter().all(|at| at.filter == 1 && at.receipt.as_ref().is_some_and(Receipt::is_kept)));
-        drop(deliveries);
-        assert_eq!((receipts.take(), receipts.take()), (Some(1), None));
-        assert_eq!((registry.release(), registry.release()), (1, 0));
-        assert_eq!((receipts.take(), receipts.take()), (Some(2), Some(3)));
+        let subscribe = |names: [&str; 2]| {
+            let (inlet, open) = subscription::channel();
+            let filters = names.map(|name| (Arc::from(name), Qos::AtLeastOnce));
+            let (hold, _) = registry.register(&filters, &inlet).unwrap();
+            open(Box::new(hold))
+        };
+        let mut first = subscribe(["q", "a/+"]);
+        come(4, "a/z");
+        let mut second = subscribe(["a/#", "q"]);
+        let all = |filter: usize| ["a/x", "a/y", "a/z"].map(|topic| (filter, topic.to_owned()));
+        assert_eq!((topics(&mut first), topics(&mut second)), (all(1).to_vec(), all(0).to_vec()));
+        assert_eq!(receipts.take(), None, "a third one may come");
+        assert_eq!((registry.complete(&[]), registry.release()), (1, 0));
+        assert_eq!(std::iter::from_fn(|| receipts.take()).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert!(!registry.holds_strays());
+        // After another connection only what nobody hears is held.
+        registry.renew(true, true);
+        receipts.renew();
+        [(5, "a/x"), (6, "b")].into_iter().for_each(|(id, topic)| come(id, topic));
+        assert_eq!((topics(&mut first).len(), topics(&mut second).len()), (1, 1));
+        assert_eq!((receipts.take(), receipts.take()), (Some(5), None));
+    }
+
+    #[test]
+    fn what_an_earlier_process_subscribed_to_is_unsubscribed_unless_it_is_held() {
+        let registry = Arc::new(Registry::default());
+        let (_hold, _) = hold(&registry, &["a"]);
+        assert_eq!(registry.request(), wants(&["a"]));
+        registry.subscribed([Ok(())]);
+        let old = ["a", "old/+", "no#filter"].map(Arc::from);
+        assert_eq!(registry.complete(&old), 0);
+        assert_eq!(registry.request(), Some(Request::Unsubscribe(vec!["old/+".into()])));
+        registry.unsubscribed();
+        assert_eq!(registry.request(), None);
+        assert_eq!(registry.lock().filters.len(), 1);
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::R
     }
     loop {
         let Some(subscribed) = meanwhile(&mut desk, &mut stopping, subscribe(&shared, &topic)).await else { break };
+        if !matches!(subscribed, Err(BusError::Closed)) {
+            shared.line.asked(&topic);
+        }
         match subscribed {
             Ok(mut subscription) => {
                 shared.books.listens(&name, None, true);
