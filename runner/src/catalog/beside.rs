@@ -50,7 +50,8 @@ impl Beside {
         let known = self.before.get(&path).filter(|(old, read, _)| *old == stamp && stamp.is_old(*read)).cloned();
         let known = known.unwrap_or_else(|| {
             let begun = SystemTime::now();
-            let words = read(&path, MAX_FILE_BYTES).map_or_else(|error| format!("{error} {stamp:?}"), |bytes| digest(&bytes));
+            let words =
+                read(&path, MAX_FILE_BYTES).map_or_else(|error| format!("{error} {stamp:?}"), |bytes| digest(&bytes));
             (stamp, begun, words)
         });
         let words = known.2.clone();

@@ -31,8 +31,7 @@ pub(super) struct Judging {
 
 impl Judging {
     pub(super) fn new(host: Host) -> Self {
-        let (verdicts, queue, under_way, jobs) =
-            (HashMap::new(), VecDeque::new(), BTreeMap::new(), JoinSet::new());
+        let (verdicts, queue, under_way, jobs) = (HashMap::new(), VecDeque::new(), BTreeMap::new(), JoinSet::new());
         Self { host, verdicts, queue, under_way, jobs }
     }
 

@@ -340,7 +340,9 @@ fn counts(file: &str, seen: &Seen<Shelved>, before: &Generation) -> bool {
 
 /// What is being written.
 fn unsettled([workflows, plugins, devices, pins]: &[View; 4]) -> Unsettled {
-    let of = |kind: &'static str, view: &View| -> Unsettled { view.unsettled().map(|name| (kind, name.to_owned())).collect() };
+    let of = |kind: &'static str, view: &View| -> Unsettled {
+        view.unsettled().map(|name| (kind, name.to_owned())).collect()
+    };
     [of("workflow", workflows), of("plugin", plugins), of("devices", devices), of("pin", pins)].concat()
 }
 

@@ -150,7 +150,12 @@ async fn a_file_that_is_written_without_end_keeps_nobody_waiting() {
     assert!(is("a", 1)(&catalogs.current()));
     std::fs::write(folders.workflow("a"), text("a", 2)).unwrap();
     // All who ask at one time are answered by one look.
-    let asked = (0..20).map(|_| tokio::spawn({ let catalogs = catalogs.clone(); async move { catalogs.reload().await } }));
+    let asked = (0..20).map(|_| {
+        tokio::spawn({
+            let catalogs = catalogs.clone();
+            async move { catalogs.reload().await }
+        })
+    });
     for reload in asked.collect::<Vec<_>>() {
         let reload = tokio::time::timeout(PATIENCE, reload).await.expect("it is answered").unwrap().unwrap();
         assert!(is("a", 2)(&reload.generation));

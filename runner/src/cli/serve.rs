@@ -58,7 +58,8 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
 async fn reloaded(catalogs: Catalogs, show: Show) {
     let Some(reload) = catalogs.reload().await else { return };
     let written = reload.unsettled.len();
-    let written = if written == 0 { String::new() } else { format!("; {written} files are still being written or judged") };
+    let written =
+        if written == 0 { String::new() } else { format!("; {written} files are still being written or judged") };
     show.note(&format!("reloaded: {}{written}", counts(&reload.generation)));
 }
 

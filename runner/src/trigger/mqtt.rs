@@ -129,12 +129,7 @@ async fn meanwhile<T>(desk: &mut Desk, ends: &mut Ends, other: impl Future<Outpu
 }
 
 /// Until the subscription ends; nothing where it ends first.
-async fn serve(
-    shared: &Arc<Shared>,
-    desk: &mut Desk,
-    ends: &mut Ends,
-    subscription: &mut Subscription,
-) -> Option<()> {
+async fn serve(shared: &Arc<Shared>, desk: &mut Desk, ends: &mut Ends, subscription: &mut Subscription) -> Option<()> {
     let mut lost = 0;
     loop {
         let Some(delivery) = meanwhile(desk, ends, subscription.recv()).await? else { return Some(()) };

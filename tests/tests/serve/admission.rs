@@ -212,7 +212,8 @@ fn each(world: &World, (workflow, list): (&Path, &Path), (parallel, most): (u32,
     let (parallel, most) = (parallel.to_string(), most.to_string());
     let (workflow, list) = (workflow.display().to_string(), list.display().to_string());
     let data = world.data().display().to_string();
-    let own = ["run", &workflow, "--each", &list, "--parallel", &parallel, "--stop-after-failures", &most, "--data", &data];
+    let own =
+        ["run", &workflow, "--each", &list, "--parallel", &parallel, "--stop-after-failures", &most, "--data", &data];
     let embedded = ["--mqtt", "embedded://127.0.0.1:0", "--fastdfs", "embedded://127.0.0.1:0"];
     world.json(1, &[&own[..], &embedded[..]].concat())
 }

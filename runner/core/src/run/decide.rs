@@ -334,7 +334,8 @@ impl Run {
         let state = self.state.steps.get(step)?;
         let effect = self.effect(step)?;
         let before = state.error.clone();
-        let first = self.state.first_transfer.as_ref().is_some_and(|(first, round)| first == step && *round == state.round);
+        let first =
+            self.state.first_transfer.as_ref().is_some_and(|(first, round)| first == step && *round == state.round);
         Some(Order { id: self.effect_id(step, state.round, state.attempts), effect, epoch, before, first })
     }
 
