@@ -71,6 +71,11 @@ impl Scribbler {
     }
 }
 
+/// Several, so that a look finds one of them changed also where the machine lets none of them write for a while.
+fn scribblers(daemon: &Daemon) -> Vec<Scribbler> {
+    (0..3).map(|number| Scribbler::start(daemon.world.path(&format!("workflows/s{number}.yaml")))).collect()
+}
+
 impl Drop for Scribbler {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
@@ -81,7 +86,7 @@ impl Drop for Scribbler {
 #[test]
 fn a_file_that_is_written_without_end_stops_neither_a_reload_nor_an_end() {
     let mut daemon = Daemon::start();
-    let scribbler = Scribbler::start(daemon.world.path("workflows/b.yaml"));
+    let scribblers = scribblers(&daemon);
     daemon.save("a", &text(1));
     daemon.process().signal(Signal::HUP);
     daemon.says("reloaded: ");
@@ -90,18 +95,18 @@ fn a_file_that_is_written_without_end_stops_neither_a_reload_nor_an_end() {
     daemon.process().signal(Signal::HUP);
     daemon.ask(&["triggers"]).expect("it answers");
     daemon.stop();
-    drop(scribbler);
+    drop(scribblers);
 }
 
 #[test]
 fn a_start_that_still_looks_at_its_folders_is_ended_by_a_signal() {
     let mut daemon = Daemon::start();
     daemon.stop();
-    let scribbler = Scribbler::start(daemon.world.path("workflows/b.yaml"));
+    let scribblers = scribblers(&daemon);
     daemon.save("broken", "kind: workflow/v1\nname: broken\n");
     daemon.spawn();
     // Told by the first look, after which it waits for the file to be written.
     daemon.says("not loaded");
     daemon.stop();
-    drop(scribbler);
+    drop(scribblers);
 }
