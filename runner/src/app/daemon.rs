@@ -49,9 +49,27 @@ pub struct Daemon {
     heartbeat: JoinHandle<()>,
 }
 
+/// What a start came to.
+pub enum Rise<Q> {
+    /// It works, and has taken up so many runs.
+    Up(Box<Daemon>, usize),
+    /// Somebody wanted its end before it took up any run.
+    Quit(Q),
+}
+
 impl Daemon {
-    /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are.
-    pub async fn start(settings: Settings, host: Host) -> Result<(Self, usize), Stop> {
+    /// Looks at the folders, brings everything up and takes up what is unfinished; paused runs stay paused. Tells how many those are. Where `quit`
+    /// comes before a run is taken up, everything is dropped.
+    pub async fn start<Q>(settings: Settings, host: Host, quit: impl Future<Output = Q>) -> Result<Rise<Q>, Stop> {
+        let risen = tokio::select! {
+            risen = Self::rise(settings, host) => risen?,
+            quit = quit => return Ok(Rise::Quit(quit)),
+        };
+        let (daemon, taken) = risen.take_up().await?;
+        Ok(Rise::Up(Box::new(daemon), taken))
+    }
+
+    async fn rise(settings: Settings, host: Host) -> Result<Risen, Stop> {
         let access = Arc::new(access(&settings.serve)?);
         let limits = Arc::new(Limits::new(settings.serve.rate_limit));
         // Before anything is begun: a port that is taken must not cost a park of every run.
@@ -67,8 +85,38 @@ impl Daemon {
             triggers: Arc::clone(&triggers),
         };
         let mut app = App::start_with(settings, host, Some(offers)).await?;
-        let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
         app.services.http = listener.local_addr().ok();
+        Ok(Risen { app, catalogs, listener, access, limits, metrics, triggers, ends })
+    }
+
+    /// Takes no more work, parks every run and stops everything in order.
+    pub async fn stop(self) -> Result<(), Stop> {
+        self.triggers.stop().await;
+        drop(self.presence);
+        self.http.stop().await;
+        let stopped = self.app.stop().await;
+        self.ended.abort();
+        self.heartbeat.abort();
+        stopped
+    }
+}
+
+/// A process that has everything and works on nothing yet.
+struct Risen {
+    app: App,
+    catalogs: Catalogs,
+    listener: TcpListener,
+    access: Arc<Access>,
+    limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    triggers: Arc<OnceLock<Triggers>>,
+    ends: UnboundedReceiver<LiveView>,
+}
+
+impl Risen {
+    async fn take_up(self) -> Result<(Daemon, usize), Stop> {
+        let Self { app, catalogs, listener, access, limits, metrics, triggers, ends } = self;
+        let ended = tokio::spawn(let_go((*app).clone(), ends, Arc::clone(&metrics)));
         let begun = ready(&app).await;
         let begun = begun.and_then(|taken| {
             // Before triggers: what they start should know who is there.
@@ -84,24 +132,13 @@ impl Daemon {
                 let refusals = Arc::default();
                 let http = Http::start(listener, Api { runner, access, limits, metrics, audit, refusals });
                 let heartbeat = super::heartbeat::begin();
-                Ok((Self { app, catalogs, http, triggers: begun, presence, ended, heartbeat }, taken))
+                Ok((Daemon { app, catalogs, http, triggers: begun, presence, ended, heartbeat }, taken))
             }
             Err(stop) => {
                 app.stop().await?;
                 Err(stop)
             }
         }
-    }
-
-    /// Takes no more work, parks every run and stops everything in order.
-    pub async fn stop(self) -> Result<(), Stop> {
-        self.triggers.stop().await;
-        drop(self.presence);
-        self.http.stop().await;
-        let stopped = self.app.stop().await;
-        self.ended.abort();
-        self.heartbeat.abort();
-        stopped
     }
 }
 
@@ -117,7 +154,9 @@ async fn catalogs(settings: &Settings, host: &Host, metrics: &Arc<Metrics>) -> R
         clock: wall,
         told: Arc::new(move |told: &Told| counted.loaded(told.kind, &told.change)),
     };
-    Catalogs::start(options).await.map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))
+    // A task of its own: what it does at once keeps nobody else from being heard.
+    let started = tokio::spawn(Catalogs::start(options)).await.map_err(|error| Stop::bug(error.to_string()))?;
+    started.map_err(|error| Stop::bug(format!("cannot start a thread: {error}")))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Stop> {

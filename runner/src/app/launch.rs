@@ -161,9 +161,15 @@ pub(super) async fn launch_as(app: &Ground, mut prepared: Prepared, run: RunId) 
     let new = NewRun { workflow: prepared.workflow, source: prepared.source, created };
     app.engine.start(new).await.map_err(|error| match error {
         EngineError::Taken(_) => Stop::unavailable(TAKEN, chain(&error)),
-        EngineError::GroupFull { .. } => Stop::unavailable(FULL, chain(&error)),
+        EngineError::GroupFull { .. } => full(&error),
         error => Stop::unavailable("PH7002", chain(&error)),
     })
+}
+
+/// Nothing is out of order: the answer to this run is no, whenever it is asked for.
+fn full(error: &EngineError) -> Stop {
+    let stop = Stop::unavailable(FULL, chain(error));
+    Stop { failure: Failure { class: Class::Permanent, ..stop.failure }, ..stop }
 }
 
 /// Refuses a run whose packets cannot fit the broker.

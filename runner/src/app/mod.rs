@@ -48,7 +48,7 @@ mod triggers;
 
 pub use crate::link::Spool as DeviceSpool;
 pub use answers::{Idle, answer, failure, find, one, unwritten};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Rise};
 pub use devices::read_devices;
 pub use holds::{Kept, listed};
 pub use journal::{Opened, has_runs, open_journal};

@@ -182,6 +182,11 @@ impl Bus for RumqttcBus {
         Some(BusError::PublishRefused { topic: topic.into(), reason })
     }
 
+    fn complete(&self, left: &[String]) {
+        let left: Vec<Arc<str>> = left.iter().map(|filter| Arc::from(filter.as_str())).collect();
+        self.shared.unrouted(self.shared.registry.complete(&left));
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.shared.closing.send_replace(true);
@@ -197,6 +202,14 @@ impl Bus for RumqttcBus {
 }
 
 impl Shared {
+    /// Messages that the broker had kept, and nobody has subscribed to.
+    pub(super) fn unrouted(&self, count: usize) {
+        if count > 0 {
+            tracing::info!(unrouted = count, "messages that the broker had kept are for nobody any more");
+            self.counters.unrouted.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
     /// `Closed` in better words, where the bus closed itself.
     fn why_closed(&self, error: BusError) -> BusError {
         match (&*self.status.borrow(), error) {

@@ -227,11 +227,7 @@ async fn acknowledge(client: &Client, shared: &Shared) {
 /// Lets go of messages that nobody subscribed to.
 async fn release(shared: &Shared) -> Infallible {
     sleep(STRAYS).await;
-    let unrouted = shared.registry.release();
-    if unrouted > 0 {
-        tracing::info!(unrouted, "messages that the broker had kept are for nobody any more");
-        shared.counters.unrouted.fetch_add(unrouted as u64, Ordering::Relaxed);
-    }
+    shared.unrouted(shared.registry.release());
     pending().await
 }
 

@@ -104,6 +104,10 @@ pub trait Bus: Send + Sync + 'static {
         None
     }
 
+    /// Whoever wants what a kept session holds has subscribed: the broker is to forget these filters of an earlier process that nobody holds.
+    /// Until then a message that the broker had kept goes to each who subscribes and matches, however late.
+    fn complete(&self, _left: &[String]) {}
+
     /// Sends what is queued (for at most a few seconds), says goodbye to the broker and ends every subscription.
     /// Afterwards every call gives [`BusError::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -5,6 +5,7 @@ use super::scan::Content;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::workflow::Workflow;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 const STACK: usize = 64 << 20;
 
 type Checked = Result<Arc<Workflow>, Failure>;
-type Work = (String, Content, oneshot::Sender<Checked>);
+type Work = Box<dyn FnOnce() + Send>;
 
 /// Asks the thread; it ends with the last one who could.
 #[derive(Debug)]
@@ -27,9 +28,9 @@ impl Checker {
         let (work, mut queue) = mpsc::unbounded_channel::<Work>();
         let thread = std::thread::Builder::new().name("checker".to_owned()).stack_size(STACK);
         thread.spawn(move || {
-            while let Some((name, content, reply)) = queue.blocking_recv() {
-                let bytes = content.bytes.as_ref().map_err(Clone::clone);
-                drop(reply.send(bytes.and_then(|bytes| judge::workflow(&name, bytes, &content.path))));
+            while let Some(work) = queue.blocking_recv() {
+                // Whoever asked is told; others are checked as before.
+                drop(catch_unwind(AssertUnwindSafe(work)));
             }
         })?;
         Ok(Self { work, known: HashMap::new() })
@@ -55,10 +56,31 @@ impl Checker {
     }
 
     async fn checked(&self, name: &str, content: &Content) -> Checked {
+        let (name, content) = (name.to_owned(), content.clone());
+        self.ask(move || {
+            let bytes = content.bytes.as_ref().map_err(Clone::clone);
+            bytes.and_then(|bytes| judge::workflow(&name, bytes, &content.path))
+        })
+        .await
+    }
+
+    async fn ask(&self, question: impl FnOnce() -> Checked + Send + 'static) -> Checked {
         let (reply, answer) = oneshot::channel();
-        let sent = self.work.send((name.to_owned(), content.clone(), reply));
-        let gone = || Failure::new("PH9001", Class::Bug, "the thread that checks workflows stopped");
-        sent.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        // Where the thread is gone, so is the reply.
+        drop(self.work.send(Box::new(move || drop(reply.send(question())))));
+        answer.await.unwrap_or_else(|_| Err(Failure::new("PH9001", Class::Bug, "checking it panicked")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_answer_to_one_question_alone() {
+        let checker = Checker::start().unwrap();
+        assert_eq!(checker.ask(|| panic!("on purpose")).await.unwrap_err().code, "PH9001");
+        let answer = checker.ask(|| Err(Failure::new("PH2001", Class::Permanent, "read"))).await;
+        assert_eq!(answer.unwrap_err().code, "PH2001");
     }
 }

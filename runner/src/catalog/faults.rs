@@ -259,7 +259,7 @@ async fn swaps_of_every_kind_never_make_a_version_that_nobody_wrote() {
 }
 
 /// The codec acme-tlv under another version of the same length.
-fn as_version(version: &str) -> Vec<u8> {
+pub(super) fn as_version(version: &str) -> Vec<u8> {
     let bytes = host().load_embedded("acme-tlv").unwrap().bytes().to_vec();
     let own = host().load_embedded("acme-tlv").unwrap().version().as_bytes().to_vec();
     assert_eq!(own.len(), version.len());

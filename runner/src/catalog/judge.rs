@@ -77,7 +77,7 @@ pub(super) fn plugin(host: &Host, name: &str, content: &Content) -> Result<Shelv
     }
     let plugin = host.load_bytes(name, bytes).map_err(failed)?;
     crate::plugin::check_name(name, &plugin).map_err(failed)?;
-    let vectors = content.path.with_extension("").join("vectors");
+    let vectors = super::beside::vectors(&content.path);
     let passed = kit::test::golden(&plugin, &vectors).map_err(|problem| {
         Failure::new("PH6009", Class::Permanent, format!("{name}: its own vectors fail: {problem}"))
             .hint(format!("see `packhorse plugin test {name}`"))

@@ -4,20 +4,20 @@ use super::checker::Checker;
 use super::devices::Reader;
 use super::generation::{Generation, Shelved, Told};
 use super::judge::{self, Lack};
+use super::judging::Judging;
 use super::scan::{Scanner, View};
 use super::watch::Watch;
 use crate::plugin::pin::MAX_PIN_BYTES;
 use crate::plugin::{Host, MAX_LARGE_COMPONENT_BYTES};
-use packhorse_core::catalog::{Change, Seen};
-use packhorse_core::failure::{Class, Failure};
+use packhorse_core::catalog::{Catalog, Change, Seen};
+use packhorse_core::failure::Failure;
 use packhorse_core::run::WallTime;
 use packhorse_core::workflow::MAX_BYTES;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// So long nothing may happen in a folder before it is looked at.
@@ -28,6 +28,8 @@ const LATEST: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(40);
 /// Between looks without any hint: not every file system tells.
 const POLL: Duration = Duration::from_secs(1);
+/// A file that is written without end is waited for no longer when somebody wants to know what counts.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Requests to reload that may wait.
 const REQUESTS: usize = 64;
 
@@ -71,6 +73,8 @@ pub struct Reload {
     pub generation: Arc<Generation>,
     /// What this look changed.
     pub changes: Vec<Told>,
+    /// Kinds and names of files that were being written all the time, or of which a content is not judged yet: what counted before counts.
+    pub unsettled: Vec<(&'static str, String)>,
 }
 
 /// What counts now, and how to have it looked at again. When all clones are gone, the task ends.
@@ -81,7 +85,8 @@ pub struct Catalogs {
 }
 
 impl Catalogs {
-    /// Looks once, judging everything that lies there, and then goes on looking. Bad files keep nothing else from loading.
+    /// Looks once, judging everything that lies there, and then goes on looking. Bad files, and those that are written without end, keep nothing
+    /// else from loading.
     ///
     /// # Errors
     ///
@@ -92,12 +97,13 @@ impl Catalogs {
         let (watch, hints) = Watch::start(&[&options.workflows, &options.plugins, &options.devices]);
         let folders = Folders {
             workflows: Scanner::new(&options.workflows, "yaml", MAX_BYTES as u64 + 1),
-            plugins: Scanner::new(&options.plugins, "wasm", MAX_LARGE_COMPONENT_BYTES as u64),
+            plugins: Scanner::new(&options.plugins, "wasm", MAX_LARGE_COMPONENT_BYTES as u64).with_vectors(),
             devices: Scanner::new(&options.devices, "yaml", MAX_BYTES as u64 + 1),
             pins: Scanner::new(&options.plugins, "pin", MAX_PIN_BYTES),
         };
         let checker = Checker::start()?;
         let mut keeper = Keeper {
+            judging: Judging::new(options.host.clone()),
             host: options.host,
             downgrades: options.downgrades,
             clock: options.clock,
@@ -107,9 +113,8 @@ impl Catalogs {
             checker,
             reader: Reader::default(),
             sender,
-            verdicts: HashMap::new(),
-            judging: JoinSet::new(),
         };
+        keeper.begin();
         keeper.look_whole().await;
         tokio::spawn(keeper.work(hints, asked));
         Ok(Self { generations, requests })
@@ -125,7 +130,8 @@ impl Catalogs {
         self.generations.clone()
     }
 
-    /// Looks now, without waiting for quiet, and returns when everything that lies there is judged. `None` when the task has ended.
+    /// Looks now, without waiting for quiet, and returns when everything that lies there is judged, but for what is written without end. `None`
+    /// when the task has ended.
     pub async fn reload(&self) -> Option<Reload> {
         let (sender, answer) = oneshot::channel();
         self.requests.send(sender).await.ok()?;
@@ -133,10 +139,8 @@ impl Catalogs {
     }
 }
 
-/// A file's name and the digest of a content of it.
-type Key = (String, String);
-/// What is known of a plugin's content; `None` while it is being judged.
-type Verdict = Option<Result<Arc<Shelved>, Failure>>;
+/// Kinds and names of what is being written, or not judged yet.
+type Unsettled = Vec<(&'static str, String)>;
 
 #[derive(Debug, Clone)]
 struct Folders {
@@ -156,8 +160,7 @@ struct Keeper {
     checker: Checker,
     reader: Reader,
     sender: watch::Sender<Arc<Generation>>,
-    verdicts: HashMap<Key, Verdict>,
-    judging: JoinSet<(Key, Result<Shelved, Failure>)>,
+    judging: Judging,
 }
 
 impl Keeper {
@@ -168,40 +171,66 @@ impl Keeper {
             tokio::select! {
                 request = asked.recv() => {
                     let Some(request) = request else { return };
-                    let changes = self.look_whole().await;
-                    // Who has gone away does not want it.
-                    drop(request.send(Reload { generation: Arc::clone(&self.sender.borrow()), changes }));
+                    self.answer(request, &mut asked).await;
                     unsettled = false;
                     continue;
                 }
                 Some(()) = hints.recv() => quiet(&mut hints).await,
-                Some(judged) = self.judging.join_next() => self.judged(judged),
+                Some(()) = self.judging.next() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            unsettled = self.look().await.1;
+            unsettled = !self.look().await.1.is_empty();
         }
     }
 
-    /// Looks until nothing is being written or judged any more.
-    async fn look_whole(&mut self) -> Vec<Told> {
-        let mut changes = Vec::new();
+    /// One look for all who have asked by now.
+    async fn answer(&mut self, first: oneshot::Sender<Reload>, asked: &mut mpsc::Receiver<oneshot::Sender<Reload>>) {
+        let mut requests = vec![first];
+        requests.extend(std::iter::from_fn(|| asked.try_recv().ok()).take(REQUESTS));
+        let (changes, unsettled) = self.look_whole().await;
+        let reload = Reload { generation: Arc::clone(&self.sender.borrow()), changes, unsettled };
+        // Who has gone away does not want it.
+        requests.into_iter().for_each(|request| drop(request.send(reload.clone())));
+    }
+
+    /// The codecs that came with this program count before anything is looked at, so that no file that is not good takes their place.
+    fn begin(&mut self) {
+        let now = (self.clock)();
+        let seen = Host::embedded().map(|name| (name.to_owned(), self.embedded(name, None))).collect();
+        let (plugins, told) = Catalog::default().next(seen, now);
+        self.tell(&named("plugin", told));
+        self.sender.send_replace(Arc::new(Generation { since: now, plugins, ..Generation::default() }));
+    }
+
+    /// Looks until nothing is being written or judged any more, or for [`SETTLE`] and until that is judged which was found by then; tells what
+    /// changed, and what is not settled.
+    async fn look_whole(&mut self) -> (Vec<Told>, Unsettled) {
+        let (deadline, mut changes) = (Instant::now() + SETTLE, Vec::new());
         loop {
             let (told, unsettled) = self.look().await;
             changes.extend(told);
-            match self.judging.join_next().await {
-                Some(judged) => self.judged(judged),
-                None if unsettled => tokio::time::sleep(AGAIN).await,
-                None => return changes,
+            if Instant::now() >= deadline {
+                self.judging.settle().await;
+                let (told, unsettled) = self.look().await;
+                changes.extend(told);
+                let open = self.judging.open().map(|name| ("plugin", name.to_owned()));
+                return (changes, unsettled.into_iter().chain(open).collect());
+            }
+            match self.judging.next().await {
+                Some(()) => {}
+                None if unsettled.is_empty() => return (changes, unsettled),
+                None => tokio::time::sleep(AGAIN).await,
             }
         }
     }
 
-    /// Looks, judges, and swaps; tells what changed, and whether something is being written.
-    async fn look(&mut self) -> (Vec<Told>, bool) {
+    /// Looks, judges, and swaps; tells what changed, and what is being written.
+    async fn look(&mut self) -> (Vec<Told>, Unsettled) {
         self.watch.follow(&self.folders.all());
-        let [workflows, plugins, devices, pins] = self.folders.look_twice().await;
-        let unsettled = [&workflows, &plugins, &devices, &pins].into_iter().any(View::is_unsettled);
-        self.begin_judging(&plugins);
+        let views = self.folders.look_twice().await;
+        let unsettled = unsettled(&views);
+        let [workflows, plugins, devices, pins] = views;
+        self.judging.begin(&plugins);
         let before = Arc::clone(&self.sender.borrow());
         let now = (self.clock)();
         let mut next = Generation { number: before.number + 1, since: now, ..(*before).clone() };
@@ -216,68 +245,47 @@ impl Keeper {
         let (catalog, told) = next.workflows.next(seen, now);
         next.workflows = catalog;
         changes.extend(named("workflow", told));
-        self.verdicts.retain(|(name, digest), _| plugins.holds(name, digest));
+        self.judging.forget(&plugins);
         if !changes.is_empty() {
-            for change in &changes {
-                tell(change);
-                (self.told)(change);
-            }
+            self.tell(&changes);
             self.sender.send_replace(Arc::new(next));
         }
         (changes, unsettled)
     }
 
-    /// Plugins are loaded apart: compiling one must not keep a workflow from becoming live.
-    fn begin_judging(&mut self, view: &View) {
-        for (name, content) in view.contents() {
-            let key = (name.to_owned(), content.digest.clone());
-            if self.verdicts.contains_key(&key) {
-                continue;
-            }
-            self.verdicts.insert(key.clone(), None);
-            let (host, content) = (self.host.clone(), content.clone());
-            self.judging.spawn_blocking(move || {
-                let verdict = judge::plugin(&host, &key.0, &content);
-                (key, verdict)
-            });
-        }
-    }
-
-    fn judged(&mut self, judged: Result<(Key, Result<Shelved, Failure>), JoinError>) {
-        match judged {
-            Ok((key, verdict)) => drop(self.verdicts.insert(key, Some(verdict.map(Arc::new)))),
-            Err(error) => {
-                tracing::error!(%error, "judging a plugin failed");
-                let failure = Failure::new("PH9001", Class::Bug, format!("judging it failed: {error}"));
-                let open = self.verdicts.values_mut().filter(|verdict| verdict.is_none());
-                open.for_each(|verdict| *verdict = Some(Err(failure.clone())));
-            }
+    fn tell(&self, changes: &[Told]) {
+        for change in changes {
+            tell(change);
+            (self.told)(change);
         }
     }
 
     fn plugins_seen(&self, view: &View, before: &Generation) -> BTreeMap<String, Seen<Shelved>> {
         let mut seen = view.seen(before.plugins.entries().map(|(name, _)| name), |name, content| {
-            match self.verdicts.get(&(name.to_owned(), content.digest.clone())) {
-                Some(Some(verdict)) => {
+            match self.judging.verdict(name, content) {
+                Some(verdict) => {
                     let verdict = verdict.clone().and_then(|shelved| self.no_downgrade(name, before, shelved));
                     Seen::Content { digest: content.digest.clone(), verdict }
                 }
-                _ => Seen::Unsettled,
+                None => Seen::Unsettled,
             }
         });
-        for name in Host::embedded() {
-            // A file hides the codec that came with this program; from the start, not only when it is judged.
-            let hidden = view.names().any(|file| file.split('@').next() == Some(name));
-            if hidden {
-                continue;
+        for name in Host::embedded().filter(|name| !seen.contains_key(*name)).collect::<Vec<_>>() {
+            // A file with a version in its name hides the codec that came with this program when it counts, and no sooner.
+            let hidden = seen.iter().any(|(file, seen)| is_version_of(name, file) && counts(file, seen, before));
+            if !hidden {
+                seen.insert(name.to_owned(), self.embedded(name, Some(before)));
             }
-            let known = before.plugins.live(name).filter(|live| live.value.is_embedded());
-            let verdict = known
-                .map_or_else(|| judge::embedded(&self.host, name).map(Arc::new), |live| Ok(Arc::clone(&live.value)));
-            let digest = verdict.as_ref().map_or_else(|_| String::new(), |shelved| shelved.digest().to_owned());
-            seen.insert(name.to_owned(), Seen::Content { digest, verdict });
         }
         seen
+    }
+
+    fn embedded(&self, name: &str, before: Option<&Generation>) -> Seen<Shelved> {
+        let known = before.and_then(|before| before.plugins.live(name)).filter(|live| live.value.is_embedded());
+        let load = || judge::embedded(&self.host, name).map(Arc::new);
+        let verdict = known.map_or_else(load, |live| Ok(Arc::clone(&live.value)));
+        let digest = verdict.as_ref().map_or_else(|_| String::new(), |shelved| shelved.digest().to_owned());
+        Seen::Content { digest, verdict }
     }
 
     fn no_downgrade(&self, name: &str, before: &Generation, now: Arc<Shelved>) -> Result<Arc<Shelved>, Failure> {
@@ -286,8 +294,8 @@ impl Keeper {
     }
 
     fn devices(&mut self, view: &View, next: &mut Generation, now: WallTime) -> Vec<Told> {
-        let verdicts = &self.verdicts;
-        let pending = |reference: &str| is_open(verdicts, reference);
+        let judging = &self.judging;
+        let pending = |reference: &str| judging.is_open(reference);
         let seen = self.reader.seen(view, next, &pending);
         let (catalog, told) = next.devices.next(seen, now);
         next.devices = catalog;
@@ -299,7 +307,7 @@ impl Keeper {
 
     async fn workflows_seen(&mut self, view: &View, next: &Generation) -> BTreeMap<String, Seen<super::Definition>> {
         let checked = self.checker.check(view.contents()).await;
-        let pending = |reference: &str| is_open(&self.verdicts, reference);
+        let pending = |reference: &str| self.judging.is_open(reference);
         view.seen(next.workflows.entries().map(|(name, _)| name), |name, content| {
             let digest = content.digest.clone();
             let workflow = match (checked.get(name), &content.bytes) {
@@ -320,10 +328,22 @@ impl Keeper {
     }
 }
 
-/// Whether a plugin that may be meant is being judged.
-fn is_open(verdicts: &HashMap<Key, Verdict>, reference: &str) -> bool {
-    let name = reference.split('@').next();
-    verdicts.iter().any(|((file, _), verdict)| verdict.is_none() && file.split('@').next() == name)
+/// Whether a file is `NAME@VERSION` of this name.
+fn is_version_of(name: &str, file: &str) -> bool {
+    file.strip_prefix(name).is_some_and(|rest| rest.starts_with('@'))
+}
+
+/// Whether some content of a file counts after this look.
+fn counts(file: &str, seen: &Seen<Shelved>, before: &Generation) -> bool {
+    matches!(seen, Seen::Content { verdict: Ok(_), .. }) || before.plugins.live(file).is_some()
+}
+
+/// What is being written.
+fn unsettled([workflows, plugins, devices, pins]: &[View; 4]) -> Unsettled {
+    let of = |kind: &'static str, view: &View| -> Unsettled {
+        view.unsettled().map(|name| (kind, name.to_owned())).collect()
+    };
+    [of("workflow", workflows), of("plugin", plugins), of("devices", devices), of("pin", pins)].concat()
 }
 
 impl Folders {

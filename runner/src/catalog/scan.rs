@@ -1,5 +1,6 @@
 //! One look at one folder: what lies there under which name, with its digest. Files that have not changed are not read again.
 
+use super::beside::Beside;
 use packhorse_core::catalog::Seen;
 use packhorse_core::failure::{Class, Failure};
 use sha2::{Digest as _, Sha256};
@@ -24,6 +25,15 @@ pub(super) struct Content {
     pub(super) bytes: Result<Arc<[u8]>, Failure>,
     /// Where they lie.
     pub(super) path: PathBuf,
+    /// Digest of what lies beside them and decides with them whether they count.
+    pub(super) beside: String,
+}
+
+impl Content {
+    /// The same where the same would be found out of it.
+    pub(super) fn mark(&self) -> String {
+        format!("{}{}", self.digest, self.beside)
+    }
 }
 
 /// A file of a folder.
@@ -44,7 +54,7 @@ impl View {
         let (Some(mut first), Some(second)) = (first, second) else { return Self(None) };
         let mut files: BTreeMap<String, Found> = BTreeMap::new();
         for (name, content) in second {
-            let same = first.remove(&name).is_some_and(|before| before.digest == content.digest);
+            let same = first.remove(&name).is_some_and(|before| before.mark() == content.mark());
             files.insert(name, if same { Found::Content(content) } else { Found::Unsettled });
         }
         // What was there and is gone may be on its way back: editors replace files like this.
@@ -52,14 +62,10 @@ impl View {
         Self(Some(files))
     }
 
-    /// Whether another look is due soon.
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.0.as_ref().is_some_and(|files| files.values().any(|found| matches!(found, Found::Unsettled)))
-    }
-
-    /// Names of all files.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flatten().map(|(name, _)| name.as_str())
+    /// Names of files that are being written.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &str> {
+        let files = self.0.iter().flatten();
+        files.filter(|(_, found)| matches!(found, Found::Unsettled)).map(|(name, _)| name.as_str())
     }
 
     /// Whether there is, or may be, a file of this name.
@@ -75,11 +81,11 @@ impl View {
         })
     }
 
-    /// Whether a file may still have this content.
-    pub(super) fn holds(&self, name: &str, digest: &str) -> bool {
+    /// Whether a file may still have the content of this mark.
+    pub(super) fn holds(&self, name: &str, mark: &str) -> bool {
         let Some(files) = &self.0 else { return true };
         match files.get(name) {
-            Some(Found::Content(content)) => content.digest == digest,
+            Some(Found::Content(content)) => content.mark() == mark,
             Some(Found::Unsettled) => true,
             None => false,
         }
@@ -109,7 +115,7 @@ pub(super) fn look_twice(scanners: [&mut Scanner; 4]) -> [View; 4] {
 
 /// What the file system says of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -118,7 +124,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(about: &std::fs::Metadata) -> Self {
+    pub(super) fn of(about: &std::fs::Metadata) -> Self {
         Self {
             device: about.dev(),
             inode: about.ino(),
@@ -129,7 +135,7 @@ impl Stamp {
     }
 
     /// Whether the times are so old that a later change would show in them.
-    fn is_old(&self, read: SystemTime) -> bool {
+    pub(super) fn is_old(&self, read: SystemTime) -> bool {
         let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
         read.duration_since(changed).is_ok_and(|age| age > COARSE)
     }
@@ -143,12 +149,18 @@ pub(super) struct Scanner {
     /// Longest file in bytes.
     most: u64,
     known: HashMap<PathBuf, (Stamp, SystemTime, Content)>,
+    beside: Option<Beside>,
 }
 
 impl Scanner {
     /// Of files of this extension with at most so many bytes.
     pub(super) fn new(folder: &Path, extension: &'static str, most: u64) -> Self {
-        Self { folder: folder.to_owned(), extension, most, known: HashMap::new() }
+        Self { folder: folder.to_owned(), extension, most, known: HashMap::new(), beside: None }
+    }
+
+    /// The same, of plugins with their own vectors beside them.
+    pub(super) fn with_vectors(self) -> Self {
+        Self { beside: Some(Beside::default()), ..self }
     }
 
     /// The folder.
@@ -164,9 +176,11 @@ impl Scanner {
         for path in entries.flatten().map(|entry| entry.path()) {
             let Some(name) = self.name(&path) else { continue };
             // What is gone between listing and reading is not there.
-            let Some(content) = self.content(&path, &mut known) else { continue };
+            let Some(mut content) = self.content(&path, &mut known) else { continue };
+            content.beside = self.beside.as_mut().map_or_else(String::new, |beside| beside.digest(&path));
             seen.insert(name, content);
         }
+        self.beside.iter_mut().for_each(Beside::turn);
         self.known = known;
         Some(seen)
     }
@@ -189,30 +203,35 @@ impl Scanner {
             known.insert(path.to_owned(), (stamp, *read, content.clone()));
             return Some(content.clone());
         }
-        let read = SystemTime::now();
-        let content = match self.read(path) {
-            Ok(bytes) => Content { digest: digest(&bytes), bytes: Ok(bytes.into()), path: path.to_owned() },
+        let begun = SystemTime::now();
+        let content = match read(path, self.most) {
+            Ok(bytes) => Content {
+                digest: digest(&bytes),
+                bytes: Ok(bytes.into()),
+                path: path.to_owned(),
+                beside: String::new(),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => unreadable(path, &error.to_string()),
         };
-        known.insert(path.to_owned(), (stamp, read, content.clone()));
+        known.insert(path.to_owned(), (stamp, begun, content.clone()));
         Some(content)
     }
+}
 
-    /// A regular file, and no more of it than it may have. Opening never waits, whatever lies there.
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        let flags = rustix::fs::OFlags::NONBLOCK.bits();
-        let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(self.most + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > self.most {
-            return Err(std::io::Error::other(format!("it is longer than {} bytes", self.most)));
-        }
-        Ok(bytes)
+/// A regular file, and no more of it than it may have. Opening never waits, whatever lies there.
+pub(super) fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
     }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("it is longer than {most} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn is_link(path: &Path) -> bool {
@@ -221,10 +240,10 @@ fn is_link(path: &Path) -> bool {
 
 fn unreadable(path: &Path, why: &str) -> Content {
     let failure = Failure::new("PH2004", Class::Operator, format!("cannot read {}: {why}", path.display()));
-    Content { digest: String::new(), bytes: Err(failure), path: path.to_owned() }
+    Content { digest: String::new(), bytes: Err(failure), path: path.to_owned(), beside: String::new() }
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     packhorse_core::hex::encode(&Sha256::digest(bytes))
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// For what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn host() -> Host {
     static HOST: OnceLock<Host> = OnceLock::new();
@@ -54,7 +54,7 @@ impl Folders {
     }
 }
 
-fn options(folder: &Path) -> Options {
+pub(super) fn options(folder: &Path) -> Options {
     let clock = || WallTime(1);
     Options {
         workflows: folder.join("workflows"),

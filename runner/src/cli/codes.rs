@@ -165,6 +165,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "two files of devices have entries that can mean the same device, and neither is nearer",
         "write more characters out in one of the two, or name the devices that both mean by their ids",
     ),
+    (
+        "PH2013",
+        "a file was being written, or judged, all the time that a reload waited for it",
+        "write it beside the folder and rename it into its place; it counts as soon as it is the same twice",
+    ),
     ("PH2006", "there is no such help topic", "`packhorse help` lists them"),
     ("PH4006", "a step ended by a bug of ours", "please report it with the message"),
     ("PH4011", "no stored file is known by this digest", "give a path or a fastdfs: id"),

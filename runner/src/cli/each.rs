@@ -8,7 +8,7 @@ use crate::app::exit::{Exit, Stop};
 use crate::app::{self, App, Launch, Library, Local};
 use crate::engine::LiveView;
 use crate::plugin::Host;
-use packhorse_core::failure::chain;
+use packhorse_core::failure::Failure;
 use packhorse_core::run::RunStatus;
 use serde::Serialize;
 use serde_json::json;
@@ -29,6 +29,14 @@ struct Ended {
     device: String,
     #[serde(flatten)]
     live: LiveView,
+}
+
+/// A line of which no run could be started, or nobody knows the end.
+#[derive(Debug, Serialize)]
+struct Refused {
+    device: String,
+    #[serde(flatten)]
+    failure: Failure,
 }
 
 pub(super) async fn each(args: RunArgs, list: &Path, at: &ServerArgs, show: Show) -> Result<Exit, Stop> {
@@ -63,6 +71,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, at: &ServerArgs, show: Show
         show,
         running: JoinSet::new(),
         ended: Vec::new(),
+        refused: Vec::new(),
         begun: 0,
         told: Instant::now(),
     };
@@ -70,10 +79,11 @@ pub(super) async fn each(args: RunArgs, list: &Path, at: &ServerArgs, show: Show
         result = all.run(&devices, args.parallel, args.stop_after_failures) => result.map(|()| None),
         exit = signals.next() => Ok(Some(exit)),
     };
-    let (ended, begun) = (std::mem::take(&mut all.ended), all.begun);
+    let came = (std::mem::take(&mut all.ended), std::mem::take(&mut all.refused));
+    let begun = all.begun;
     drop(all);
     app.stop().await?;
-    told(interrupted?, &ended, (&devices, begun), show)
+    told(interrupted?, &came, (&devices, begun), show)
 }
 
 /// Devices, one a line; empty lines and those that begin with `#` are left out.
@@ -107,8 +117,9 @@ struct All<'a> {
     host: Host,
     launch: Launch,
     show: Show,
-    running: JoinSet<Result<Ended, Stop>>,
+    running: JoinSet<Result<Ended, Refused>>,
     ended: Vec<Ended>,
+    refused: Vec<Refused>,
     /// Devices of the list that were begun with.
     begun: usize,
     told: Instant,
@@ -125,7 +136,9 @@ impl All<'_> {
                 break;
             }
             self.begun += 1;
-            self.start(device).await?;
+            if let Err(stop) = self.start(device).await {
+                self.refused(Refused { device: device.clone(), failure: stop.failure })?;
+            }
         }
         while !self.running.is_empty() {
             self.next(devices.len()).await?;
@@ -134,7 +147,7 @@ impl All<'_> {
     }
 
     fn has_enough(&self, most: Option<u32>) -> bool {
-        let failed = self.ended.iter().filter(|ended| !is_good(ended)).count();
+        let failed = self.refused.len() + self.ended.iter().filter(|ended| !is_good(ended)).count();
         most.is_some_and(|most| failed >= most as usize)
     }
 
@@ -144,7 +157,10 @@ impl All<'_> {
         let run = app::launch(self.app, prepared).await?;
         let (engine, world, device) = (self.app.engine.clone(), self.app.world.clone(), device.to_owned());
         self.running.spawn(async move {
-            let live = engine.wait(&run).await.map_err(|error| Stop::unavailable("PH7002", chain(&error)))?;
+            let live = match engine.wait(&run).await {
+                Ok(live) => live,
+                Err(error) => return Err(Refused { device, failure: app::failure(&error) }),
+            };
             if live.view.status.is_final() {
                 world.over(&run, live.view.status).await;
             }
@@ -153,14 +169,27 @@ impl All<'_> {
         Ok(())
     }
 
+    /// One line's failure, while others go on; an end where nothing can be written down any more.
+    fn refused(&mut self, refused: Refused) -> Result<(), Stop> {
+        if self.app.engine.has_stopped() {
+            return Err(Stop::journal(refused.failure.message));
+        }
+        self.show.note(&format!("  {}: {}", refused.device, refused.failure));
+        self.refused.push(refused);
+        Ok(())
+    }
+
     /// Waits for the end of one of them.
     async fn next(&mut self, all: usize) -> Result<(), Stop> {
         let Some(ended) = self.running.join_next().await else { return Ok(()) };
-        self.ended.push(ended.map_err(|error| Stop::bug(error.to_string()))??);
+        match ended.map_err(|error| Stop::bug(error.to_string()))? {
+            Ok(ended) => self.ended.push(ended),
+            Err(refused) => self.refused(refused)?,
+        }
         if self.told.elapsed() >= TELL {
             self.told = Instant::now();
             let good = self.ended.iter().filter(|ended| is_good(ended)).count();
-            let bad = self.ended.len() - good;
+            let bad = self.ended.len() - good + self.refused.len();
             self.show.note(&format!("  {good} of {all} succeeded, {bad} not, {} under way", self.running.len()));
         }
         Ok(())
@@ -173,19 +202,20 @@ fn is_good(ended: &Ended) -> bool {
 
 fn told(
     interrupted: Option<Exit>,
-    ended: &[Ended],
+    (ended, refused): &(Vec<Ended>, Vec<Refused>),
     (devices, begun): (&[String], usize),
     show: Show,
 ) -> Result<Exit, Stop> {
     let (all, left) = (devices.len(), &devices[begun.min(devices.len())..]);
     let good = ended.iter().filter(|ended| is_good(ended)).count();
-    let value = json!({ "items": ended, "asked": all, "succeeded": good, "not_started": left });
+    let value = json!({ "items": ended, "refused": refused, "asked": all, "succeeded": good, "not_started": left });
     show.result(&value, || {
         let bad = ended.iter().filter(|ended| !is_good(ended)).map(|ended| {
             let (view, device) = (&ended.live.view, &ended.device);
             let why = view.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.failure));
             format!("{device}: {} {}{why}", view.run, print::status(view.status))
         });
+        let bad = bad.chain(refused.iter().map(|refused| format!("{}: no run: {}", refused.device, refused.failure)));
         let unbegun = left.iter().map(|device| format!("{device}: not started"));
         bad.chain(unbegun).chain([format!("{good} of {all} succeeded")]).collect::<Vec<_>>().join("\n")
     });

@@ -5,8 +5,8 @@ use super::print::{self, Show};
 use super::run::announce;
 use super::signals::Signals;
 use crate::app::exit::{Exit, Stop};
-use crate::app::{self, Daemon};
-use crate::catalog::Generation;
+use crate::app::{self, Daemon, Rise};
+use crate::catalog::{Catalogs, Generation};
 use crate::counts;
 use crate::serve::control::Question;
 use packhorse_core::catalog::Entry;
@@ -21,7 +21,10 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
     // Before plugins: what counts their calls is made with them.
     counts::begin();
     let host = app::host(&settings.plugins, &settings.profiles).await?;
-    let (daemon, taken) = Daemon::start(settings, host).await?;
+    let (daemon, taken) = match Daemon::start(settings, host, signals.next()).await? {
+        Rise::Up(daemon, taken) => (*daemon, taken),
+        Rise::Quit(exit) => return Ok(exit),
+    };
     announce(&daemon.app, show);
     let generation = daemon.catalogs.current();
     if args.strict
@@ -39,9 +42,8 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
         tokio::select! {
             exit = signals.next() => break exit,
             Some(()) = hangups.recv() => {
-                if let Some(reload) = daemon.catalogs.reload().await {
-                    show.note(&format!("reloaded: {}", counts(&reload.generation)));
-                }
+                // Apart, so that whoever wants an end is heard meanwhile.
+                tokio::spawn(reloaded(daemon.catalogs.clone(), show));
             }
             why = daemon.app.engine.stopped() => {
                 // Nothing more can be written: stopping in order would wait for what cannot come.
@@ -53,6 +55,15 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
     daemon.stop().await?;
     show.note("stopped; nothing is lost: `packhorse serve` goes on");
     Ok(exit)
+}
+
+/// Looks at the folders and says what came of it.
+async fn reloaded(catalogs: Catalogs, show: Show) {
+    let Some(reload) = catalogs.reload().await else { return };
+    let written = reload.unsettled.len();
+    let written =
+        if written == 0 { String::new() } else { format!("; {written} files are still being written or judged") };
+    show.note(&format!("reloaded: {}{written}", counts(&reload.generation)));
 }
 
 /// `SIGHUP`, which asks for a reload.

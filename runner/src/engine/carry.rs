@@ -169,6 +169,7 @@ impl Actor {
         let (notes, mailbox) = NoteSender::new(run.clone(), ticket, self.signals.clone());
         let checkpoint = lane.course.checkpoint_for(&order.id);
         let carried = checkpoint.is_some();
+        let first = order.first && !lane.course.has_kept(&order.id);
         let reachable = lane.course.run.state().live_attempt().is_none_or(|(_, _, attempt)| attempt.reachable);
         let id = order.id.clone();
         let job = Job {
@@ -178,6 +179,7 @@ impl Actor {
             epoch: order.epoch,
             checkpoint,
             before: order.before,
+            first,
             reachable,
             control: orders,
             notes,

@@ -52,6 +52,11 @@ impl Course {
         fits.then(|| kept.bytes.clone())
     }
 
+    /// Whether a checkpoint of it was kept in this round, be it one that was thrown away since.
+    pub fn has_kept(&self, id: &EffectId) -> bool {
+        self.checkpoint.as_ref().is_some_and(|kept| kept.step == id.step && kept.round == id.round)
+    }
+
     /// Bytes that the step at work had done by its checkpoint; 0 where there is none.
     pub fn done(&self) -> u64 {
         let current = self.run.state().current_step();

@@ -34,6 +34,8 @@ pub struct Job {
     pub checkpoint: Option<Vec<u8>>,
     /// What the attempt before it failed with, in this round of the step.
     pub before: Option<Failure>,
+    /// The run's first transfer begins with this job: no checkpoint of it was kept yet, in this process or an earlier one.
+    pub first: bool,
     /// Whether its device was there when it was last at work. Who says so again, has heard it.
     pub reachable: bool,
     /// Whether to go on.

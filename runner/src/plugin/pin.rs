@@ -2,6 +2,7 @@
 //! watched with the plugins themselves.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
@@ -103,12 +104,14 @@ fn path(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.pin"))
 }
 
-/// Whole or not at all.
+/// Whole or not at all, and for everybody to read: a daemon may be another user than whoever pins.
 fn write(path: &Path, text: &str) -> Result<(), PluginError> {
     let failed = |source: std::io::Error| PluginError::File { verb: "write", path: path.to_owned(), source };
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
@@ -138,6 +141,8 @@ mod tests {
         assert_eq!(roll_back(dir, "acme").unwrap(), (version("1.3.9"), version("1.2.0")));
         assert!(roll_back(dir, "acme").unwrap_err().to_string().contains("no version of acme before 1.2.0"));
         assert_eq!(means(), "acme@1.2.0");
+        let mode = std::fs::metadata(path(dir, "acme")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "a daemon that is another user reads it too");
         assert_eq!(pinned("acme@1.3", |_| unreachable!()), "acme@1.3");
         assert_eq!(pin(dir, "acme", &version("1.3.10")).unwrap(), Some(version("1.2.0")));
         assert_eq!((unpin(dir, "acme").unwrap(), unpin(dir, "acme").unwrap()), (Some(version("1.3.10")), None));

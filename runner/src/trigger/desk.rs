@@ -4,7 +4,6 @@ use super::books::Name;
 use super::inbox::Inbox;
 use super::judge::Definition;
 use super::shared::{Came, Order, Shared, now, passes, wait};
-use crate::bus::topic;
 use packhorse_core::failure::{Class, Failure};
 use packhorse_core::rate::Rate;
 use packhorse_core::trigger::pace;
@@ -26,6 +25,10 @@ struct Waits {
     order: Order,
     /// Its number in the inbox.
     kept: Option<u64>,
+    /// How often it was tried and may go well yet. What was tried has its token.
+    tries: u32,
+    /// When what was tried is tried again; others have their turn meanwhile.
+    again: Instant,
 }
 
 /// One trigger's queue.
@@ -38,15 +41,18 @@ pub(super) struct Desk {
     inbox: Option<Inbox>,
     rate: Rate,
     letters: Rate,
+    /// The trigger's pace does not let anything new begin sooner.
     not_before: Instant,
-    tries: u32,
+    /// That pace.
+    pace: u32,
 }
 
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>) -> Self {
-        let rate = Rate::new(pace(definition.borrow().trigger.max_rate), now());
-        let (letters, not_before) = (Rate::new(pace(LETTERS), now()), Instant::now());
-        Self { shared, name, definition, queue: VecDeque::new(), inbox: None, rate, letters, not_before, tries: 0 }
+        let most = definition.borrow().trigger.max_rate;
+        let (rate, letters) = (Rate::new(pace(most), now()), Rate::new(pace(LETTERS), now()));
+        let (queue, not_before) = (VecDeque::new(), Instant::now());
+        Self { shared, name, definition, queue, inbox: None, rate, letters, not_before, pace: most }
     }
 
     /// One whose messages outlive the process.
@@ -55,16 +61,13 @@ impl Desk {
         Self { inbox: Some(inbox), ..Self::new(shared, name, definition) }
     }
 
-    /// Takes up what an earlier process left of messages that match.
-    pub(super) async fn load(&mut self, filter: &str) -> Result<(), Failure> {
+    /// Takes up what an earlier process left, or this trigger under another topic.
+    pub(super) async fn load(&mut self) -> Result<(), Failure> {
         let Some(inbox) = &mut self.inbox else { return Ok(()) };
         for (number, came) in inbox.load().await? {
-            let message = came.message.as_ref().filter(|message| topic::matches(filter, &message.topic));
-            let mark = message.map(|message| message.mark(&self.name));
+            let mark = came.message.as_ref().map(|message| message.mark(&self.name));
             let waiting = self.queue.len();
-            if mark.is_some() {
-                self.take(Came { mark, ..came }).await;
-            }
+            self.take(Came { mark, ..came }).await;
             let waits = self.queue.len() > waiting;
             match self.queue.back_mut().filter(|_| waits) {
                 Some(waits) => waits.kept = Some(number),
@@ -87,7 +90,8 @@ impl Desk {
         match self.shared.judged(&self.name, &self.definition(), &came).await {
             Ok(None) => {}
             Ok(Some(start)) if self.queue.len() < MOST => {
-                self.queue.push_back(Waits { order: Order { came, start }, kept: None });
+                let order = Order { came, start };
+                self.queue.push_back(Waits { order, kept: None, tries: 0, again: Instant::now() });
                 self.count();
             }
             Ok(Some(_)) => {
@@ -109,41 +113,55 @@ impl Desk {
 
     /// Resolves when something can be started. Safe to cancel.
     pub(super) async fn ready(&self) {
-        if self.queue.is_empty() {
-            std::future::pending::<()>().await;
-        }
+        let Some(first) = self.queue.iter().map(|waits| self.due(waits)).min() else {
+            return std::future::pending().await;
+        };
         let mut changes = self.definition.clone();
         tokio::select! {
-            () = tokio::time::sleep_until(self.not_before) => {}
-            // Another rate counts at once.
-            Ok(()) = changes.changed() => {}
+            () = tokio::time::sleep_until(first) => {}
+            // Another pace counts at once; whatever else is edited hurries nothing.
+            () = paced(&mut changes, self.pace) => {}
         }
     }
 
-    /// Starts the first of the queue, or finds out when it may.
+    fn due(&self, waits: &Waits) -> Instant {
+        if waits.tries == 0 { self.not_before } else { waits.again }
+    }
+
+    /// Starts the first of those whose turn it is, or finds out when that is.
     pub(super) async fn begin(&mut self) {
-        let most = self.definition.borrow_and_update().trigger.max_rate;
-        // A start that is tried again has its token.
-        if self.tries == 0
+        let (most, moment) = (self.definition.borrow().trigger.max_rate, Instant::now());
+        if self.pace != most {
+            (self.pace, self.not_before) = (most, moment);
+        }
+        let Some(place) = self.queue.iter().position(|waits| self.due(waits) <= moment) else { return };
+        if self.queue[place].tries == 0
             && let Err(ms) = self.rate.take(pace(most), now())
         {
-            self.not_before = Instant::now() + wait(ms);
+            self.not_before = moment + wait(ms);
             return self.keep().await;
         }
-        let Some(order) = self.queue.front().map(|waits| waits.order.clone()) else { return };
+        let order = self.queue[place].order.clone();
         match self.shared.begin(&self.name, &order).await {
-            Ok(_) => self.over().await,
-            Err(failure) if passes(&failure) && self.tries < TRIES => {
-                self.tries += 1;
-                self.not_before = Instant::now() + Duration::from_millis(250 << (2 * self.tries));
+            Ok(_) => self.over(place).await,
+            Err(failure) if passes(&failure) && self.queue[place].tries < TRIES => {
                 self.shared.tell(&self.name, &order.came.source, &failure);
+                self.put_off(place);
                 self.keep().await;
             }
             Err(failure) => {
                 self.shared.bury(&self.name, &self.definition(), &order.came, &failure).await;
-                self.over().await;
+                self.over(place).await;
             }
         }
+    }
+
+    /// To the end of the queue, and not before its time.
+    fn put_off(&mut self, place: usize) {
+        let Some(mut waits) = self.queue.remove(place) else { return };
+        waits.tries += 1;
+        waits.again = Instant::now() + Duration::from_millis(250 << (2 * waits.tries));
+        self.queue.push_back(waits);
     }
 
     /// What still waits.
@@ -158,10 +176,13 @@ impl Desk {
         }
     }
 
-    /// Makes durable what waits, for the next process; where that fails, the broker has it as long as this is not dropped.
-    pub(super) async fn leave(mut self) -> Self {
+    /// Makes durable what waits, for whoever listens next; where that fails, the broker has it as long as this is not dropped.
+    pub(super) async fn leave(mut self) {
         self.keep().await;
-        self
+        if self.queue.iter().any(|waits| waits.kept.is_none()) {
+            let shared = Arc::clone(&self.shared);
+            shared.leave(self);
+        }
     }
 
     /// Where this fails the broker still has the messages.
@@ -178,9 +199,8 @@ impl Desk {
         }
     }
 
-    async fn over(&mut self) {
-        let kept = self.queue.pop_front().and_then(|waits| waits.kept);
-        self.tries = 0;
+    async fn over(&mut self, place: usize) {
+        let kept = self.queue.remove(place).and_then(|waits| waits.kept);
         self.count();
         if let Some(number) = kept {
             self.forget(number).await;
@@ -196,5 +216,14 @@ impl Desk {
     fn count(&self) {
         let waiting = self.queue.len() as u64;
         self.shared.books.note(&self.name, |page| page.waiting = waiting);
+    }
+}
+
+/// Resolves when the trigger has another pace.
+async fn paced(definition: &mut watch::Receiver<Definition>, pace: u32) {
+    while definition.borrow_and_update().trigger.max_rate == pace {
+        if definition.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }

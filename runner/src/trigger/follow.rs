@@ -48,14 +48,14 @@ struct Live {
     definition: watch::Sender<Definition>,
     /// Nothing for requests, which wait for nobody.
     task: Option<JoinHandle<()>>,
-    /// To messages: it ends by itself when everything stops.
+    /// To messages: it ends by itself when this is dropped, and when everything stops.
     listens: bool,
     rate: Rate,
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
+        if let Some(task) = self.task.as_ref().filter(|_| !self.listens) {
             task.abort();
         }
     }
@@ -96,8 +96,8 @@ impl Triggers {
         let Parts { line, index, starter, catalogs } = parts;
         let (judge, letters) = (Judge::start("triggers")?, Letters::new(Arc::clone(&index)));
         let (books, told) = (Books::default(), Mutex::new(Told::default()));
-        let (stopping, left) = (watch::Sender::new(false), Mutex::default());
-        let shared = Arc::new(Shared { line, index, starter, judge, letters, books, told, stopping, left });
+        let (stopping, left, parting) = (watch::Sender::new(false), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { line, index, starter, judge, letters, books, told, stopping, left, parting });
         let live = Arc::new(Mutex::new(All::new()));
         let following = tokio::spawn(follow(catalogs.subscribe(), Arc::clone(&shared), Arc::clone(&live)));
         Ok(Self { shared, live, following: Arc::new(following) })
@@ -107,8 +107,9 @@ impl Triggers {
     pub async fn stop(&self) {
         self.following.abort();
         self.shared.stopping.send_replace(true);
-        let listening: Vec<_> =
+        let mut listening: Vec<_> =
             lock(&self.live).values_mut().filter(|live| live.listens).filter_map(|live| live.task.take()).collect();
+        listening.extend(std::mem::take(&mut *lock(&self.shared.parting)).into_values());
         let deadline = Instant::now() + PARTING;
         for mut task in listening {
             if timeout_at(deadline, &mut task).await.is_err() {
@@ -281,6 +282,12 @@ fn change(generation: &Generation, shared: &Arc<Shared>, live: &mut All) {
             (false, true) => shared.books.listens(name, None, false),
             (false, false) => shared.books.forget(name),
         }
+        if !stays
+            && live.listens
+            && let Some(task) = live.task.take()
+        {
+            shared.part(name, task);
+        }
         stays
     });
     for (name, definition) in wanted {
@@ -313,7 +320,10 @@ fn begun(shared: &Arc<Shared>, name: Name, definition: Definition) -> Live {
     let (definition, changes) = watch::channel(definition);
     let (shared, listens) = (Arc::clone(shared), matches!(source, Source::Mqtt { .. }));
     let task = match source {
-        Source::Mqtt { topic } => Some(tokio::spawn(mqtt::listen(shared, name, changes, topic))),
+        Source::Mqtt { topic } => {
+            let earlier = shared.parting(&name);
+            Some(tokio::spawn(mqtt::listen(shared, name, changes, (topic, earlier))))
+        }
         Source::Schedule(_) => Some(tokio::spawn(schedule::listen(shared, name, changes))),
         Source::File { folder, glob } => Some(tokio::spawn(file::listen(shared, name, changes, (folder, glob)))),
         Source::Http => None,
@@ -321,6 +331,6 @@ fn begun(shared: &Arc<Shared>, name: Name, definition: Definition) -> Live {
     Live { definition, task, listens, rate: Rate::new(trigger::pace(most), now()) }
 }
 
-fn lock(live: &Mutex<All>) -> MutexGuard<'_, All> {
-    live.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

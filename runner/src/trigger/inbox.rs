@@ -21,6 +21,9 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// Numbers that are looked at in one go.
 const CHUNK: u64 = 100;
+/// So far before the first one it is looked when messages are loaded: another process may have been about to fill a place that was empty
+/// when it was passed over.
+const BEFORE: u64 = 1_000;
 
 /// A message as it lies in the store.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,27 +37,32 @@ struct Kept {
     key: String,
 }
 
-/// What waits of one trigger. A number grows with each message; what was dealt with is gone, and all below `first` are.
+/// What waits of one trigger, for all processes that have it on this store. A number grows with each message; what was dealt with is gone,
+/// and all below `first` are.
 pub(super) struct Inbox {
     shared: Arc<Shared>,
     prefix: String,
+    /// What this process has not dealt with.
     open: BTreeSet<u64>,
+    /// The store's `first`, or less.
+    first: u64,
 }
 
 impl Inbox {
     pub(super) fn new(shared: Arc<Shared>, name: &Name) -> Self {
         let prefix = format!("\u{1}trigger-inbox:{}", mqtt::hash(&[&name.workflow, &name.id]));
-        Self { shared, prefix, open: BTreeSet::new() }
+        Self { shared, prefix, open: BTreeSet::new(), first: 1 }
     }
 
     /// What an earlier process left, oldest first.
     pub(super) async fn load(&mut self) -> Result<Vec<(u64, Came)>, Failure> {
         let read = async |name: &str| -> Result<u64, Failure> {
-            let text = self.shared.read(&format!("{}:{name}", self.prefix)).await?;
+            let text = self.shared.read(&self.key(name)).await?;
             Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
         };
         let (first, last) = (read("first").await?, read("last").await?);
-        let numbers: Vec<u64> = (first.max(1)..=last).collect();
+        self.first = first.max(1);
+        let numbers: Vec<u64> = (self.first.saturating_sub(BEFORE).max(1)..=last).collect();
         let mut found = Vec::new();
         for numbers in numbers.chunks(CHUNK as usize) {
             let asked = numbers.iter().map(|number| KvRequest::Get { key: self.place(*number) }).collect();
@@ -71,7 +79,7 @@ impl Inbox {
     /// where it fails.
     pub(super) async fn keep(&mut self, all: &mut [&mut Came]) -> Result<Vec<u64>, Failure> {
         let by = i64::try_from(all.len()).unwrap_or(i64::MAX);
-        let key = format!("{}:last", self.prefix);
+        let key = self.key("last");
         let last = self.shared.ask(KvRequest::Incr { key, by }).await?.as_u64().unwrap_or_default();
         let numbers: Vec<u64> = (last + 1 - by.unsigned_abs()..=last).collect();
         for came in all.iter_mut() {
@@ -98,22 +106,36 @@ impl Inbox {
     /// One was dealt with. It is no harm where this is lost with the process: its key tells when it comes again.
     pub(super) async fn drop(&mut self, number: u64) {
         self.open.remove(&number);
-        let mut requests = vec![KvRequest::Del { key: self.place(number) }];
-        if self.open.first().is_none_or(|first| *first > number) {
-            let first = self.open.first().copied().unwrap_or(number + 1);
-            requests.push(KvRequest::Set {
-                key: format!("{}:first", self.prefix),
-                value: first.to_string(),
-                expire: None,
-            });
+        if let Err(error) = self.dropped(number).await {
+            tracing::warn!("a message that was dealt with cannot be thrown away: {error}");
         }
-        if let Err(error) = self.shared.index.operate_many(requests, steady()).await {
-            tracing::warn!("a message that was dealt with cannot be thrown away: {}", chain(&error));
+    }
+
+    async fn dropped(&mut self, number: u64) -> Result<(), Failure> {
+        let place = self.place(number);
+        self.shared.ask(KvRequest::Del { key: place }).await?;
+        let end = self.open.first().copied().unwrap_or(number + 1);
+        if end <= self.first {
+            return Ok(());
         }
+        // Other processes may have messages in between.
+        let between: Vec<u64> = (self.first..end).take(CHUNK as usize).collect();
+        let asked: Vec<u64> = between.iter().copied().filter(|place| *place != number).collect();
+        let gets = asked.iter().map(|number| KvRequest::Get { key: self.place(*number) }).collect();
+        let found = self.shared.index.operate_many(gets, steady()).await.map_err(|error| failed(&error))?;
+        let full = |found: &Result<Value, _>| !matches!(found, Ok(Value::Null));
+        let taken = asked.iter().zip(&found).find(|(_, found)| full(found)).map(|(number, _)| *number);
+        self.first = taken.or_else(|| between.last().map(|last| last + 1)).unwrap_or(end);
+        let (key, value) = (self.key("first"), self.first.to_string());
+        self.shared.ask(KvRequest::Set { key, value, expire: None }).await.map(drop)
     }
 
     fn place(&self, number: u64) -> String {
         format!("{}:{number}", self.prefix)
+    }
+
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
     }
 }
 

@@ -5,6 +5,7 @@ use packhorse_core::trigger::{Trigger, Verdict};
 use packhorse_core::workflow::Workflow;
 use packhorse_core::workflow::expr::STACK;
 use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,7 +38,8 @@ impl Judge {
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
         thread.spawn(move || {
             while let Some(work) = queue.blocking_recv() {
-                work();
+                // Whoever asked is told; others are answered as before.
+                drop(catch_unwind(AssertUnwindSafe(work)));
             }
         })?;
         Ok(Self { work })
@@ -47,11 +49,11 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// PH9001 where the thread has stopped.
+    /// PH9001 where answering it panicked.
     pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let (reply, answer) = oneshot::channel();
         drop(self.work.send(Box::new(move || drop(reply.send(question())))).await);
-        answer.await.map_err(|_| Failure::new("PH9001", Class::Bug, "the thread that evaluates expressions stopped"))
+        answer.await.map_err(|_| Failure::new("PH9001", Class::Bug, "evaluating it panicked"))
     }
 
     /// What this comes to.

@@ -1,9 +1,8 @@
 //! The connection on which triggers hear messages: one of their own, made when the first of them listens. The broker keeps its session
 //! while no process is there, and has each message until what it asks for is durable.
 
-use crate::bus::{Bus, BusError, Qos};
+use crate::bus::{Bus, BusError};
 use crate::store::BoxFuture;
-use packhorse_core::failure::chain;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -48,6 +47,10 @@ struct Book {
     session: Session,
     /// What triggers listen to now.
     wanted: BTreeSet<String>,
+    /// What of it was asked for on this connection.
+    asked: BTreeSet<String>,
+    /// All that was wanted has been asked for, and the broker has forgotten the rest.
+    complete: bool,
 }
 
 impl std::fmt::Debug for Line {
@@ -70,7 +73,7 @@ impl Line {
             client_id: format!("packhorseT{:012x}", rand::rng().random::<u64>() >> 16),
             filters: BTreeSet::new(),
         });
-        let book = Book { path: Some(path.to_owned()), session, wanted: BTreeSet::new() };
+        let book = Book::new(Some(path.to_owned()), session);
         if fresh {
             book.write()?;
         }
@@ -80,7 +83,7 @@ impl Line {
     /// A bus that others use too.
     pub fn over(bus: Arc<dyn Bus>) -> Self {
         let session = Session { client_id: String::new(), filters: BTreeSet::new() };
-        let book = Mutex::new(Book { path: None, session, wanted: BTreeSet::new() });
+        let book = Mutex::new(Book::new(None, session));
         let connect: Connect = Box::new(|_| Box::pin(std::future::ready(Err(BusError::Closed))));
         Self { connect, joined: OnceCell::new_with(Some(Joined { bus, own: false })), book }
     }
@@ -89,11 +92,19 @@ impl Line {
     pub(super) async fn bus(&self) -> Result<Arc<dyn Bus>, BusError> {
         let made = self.joined.get_or_try_init(|| async {
             let client_id = self.lock().session.client_id.clone();
-            let joined = (self.connect)(client_id).await?;
-            tokio::spawn(forget(Arc::clone(&joined.bus), self.lock().unwanted()));
-            Ok(joined)
+            (self.connect)(client_id).await
         });
         made.await.map(|joined| Arc::clone(&joined.bus))
+    }
+
+    /// A trigger has subscribed, or was refused. When all have, the broker need keep nothing for what an earlier process listened to; sooner, messages
+    /// that it had kept would be taken for somebody's who is not there any more.
+    pub(super) fn asked(&self, filter: &str) {
+        let Some(joined) = self.joined.get() else { return };
+        let Some(left) = self.lock().left(filter) else { return };
+        if joined.own {
+            joined.bus.complete(&left);
+        }
     }
 
     /// Ends it in order: the broker hears of everything that was dealt with.
@@ -107,8 +118,8 @@ impl Line {
     /// What triggers listen to from now on, before they do.
     pub(super) fn wants(&self, filters: BTreeSet<String>) {
         let mut book = self.lock();
-        // Before there is a connection, what an earlier process listened to is still to be forgotten.
-        let before = if self.joined.initialized() { BTreeSet::new() } else { book.session.filters.clone() };
+        // What an earlier process listened to is still to be forgotten.
+        let before = if book.complete { BTreeSet::new() } else { book.session.filters.clone() };
         book.wanted.clone_from(&filters);
         let all: BTreeSet<String> = filters.union(&before).cloned().collect();
         if all == book.session.filters {
@@ -144,9 +155,21 @@ impl Session {
 }
 
 impl Book {
-    /// What the broker may hold messages for though nobody wants them any more.
-    fn unwanted(&self) -> Vec<String> {
-        self.session.filters.difference(&self.wanted).cloned().collect()
+    fn new(path: Option<PathBuf>, session: Session) -> Self {
+        Self { path, session, wanted: BTreeSet::new(), asked: BTreeSet::new(), complete: false }
+    }
+
+    /// One more was asked for; once, when that are all: what the broker may hold messages for though nobody wants them any more.
+    fn left(&mut self, filter: &str) -> Option<Vec<String>> {
+        if self.complete {
+            return None;
+        }
+        self.asked.insert(filter.to_owned());
+        if !self.wanted.is_subset(&self.asked) {
+            return None;
+        }
+        self.complete = true;
+        Some(self.session.filters.difference(&self.wanted).cloned().collect())
     }
 
     /// Durable when this returns, whole or not at all.
@@ -158,15 +181,5 @@ impl Book {
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         File::open(folder)?.sync_all()
-    }
-}
-
-/// Has the broker forget what an earlier process listened to.
-async fn forget(bus: Arc<dyn Bus>, filters: Vec<String>) {
-    for filter in filters {
-        // Whoever subscribes and goes away unsubscribes.
-        if let Err(error) = bus.subscribe(&filter, Qos::AtLeastOnce).await {
-            tracing::debug!(filter, "an old subscription is not taken back: {}", chain(&error));
-        }
     }
 }

@@ -20,6 +20,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Before a filter that the broker refused is asked for again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -41,27 +42,62 @@ pub(super) struct Heard {
     pub(super) receipt: Option<Receipt>,
 }
 
-/// Listens until it is dropped, or everything stops.
-pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::Receiver<Definition>, topic: String) {
+/// When a trigger listens no more.
+struct Ends {
+    /// Everything stops.
+    stopping: watch::Receiver<bool>,
+    /// Whoever could change it has let go of it.
+    definition: watch::Receiver<Definition>,
+}
+
+impl Ends {
+    async fn come(&mut self) {
+        let Self { stopping, definition } = self;
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = async { while definition.changed().await.is_ok() {} } => {}
+        }
+    }
+
+    fn are_for_all(&self) -> bool {
+        *self.stopping.borrow()
+    }
+}
+
+/// Listens until its definition is nobody's any more, or everything stops, and makes durable what waits then. Not before `earlier` has ended, which
+/// listened in its place.
+pub(super) async fn listen(
+    shared: Arc<Shared>,
+    name: Name,
+    definition: watch::Receiver<Definition>,
+    (topic, earlier): (String, Option<JoinHandle<()>>),
+) {
+    if let Some(earlier) = earlier {
+        drop(earlier.await);
+    }
+    let mut ends = Ends { stopping: shared.stopping.subscribe(), definition: definition.clone() };
     let mut desk = Desk::with_inbox(Arc::clone(&shared), name.clone(), definition);
-    let mut stopping = shared.stopping.subscribe();
-    while let Err(failure) = desk.load(&topic).await {
+    while let Err(failure) = desk.load().await {
         shared.tell(&name, &topic, &failure);
-        if meanwhile(&mut desk, &mut stopping, tokio::time::sleep(AGAIN)).await.is_none() {
+        if meanwhile(&mut desk, &mut ends, tokio::time::sleep(AGAIN)).await.is_none() {
             return;
         }
     }
     loop {
-        let Some(subscribed) = meanwhile(&mut desk, &mut stopping, subscribe(&shared, &topic)).await else { break };
+        let Some(subscribed) = meanwhile(&mut desk, &mut ends, subscribe(&shared, &topic)).await else { break };
+        if !matches!(subscribed, Err(BusError::Closed)) {
+            shared.line.asked(&topic);
+        }
         match subscribed {
             Ok(mut subscription) => {
                 shared.books.listens(&name, None, true);
-                let on = serve(&shared, &mut desk, &mut stopping, &mut subscription).await;
-                shared.books.listens(&name, None, false);
-                if on.is_none() {
-                    shared.leave(subscription);
+                if serve(&shared, &mut desk, &mut ends, &mut subscription).await.is_none() {
+                    if ends.are_for_all() {
+                        shared.leave(subscription);
+                    }
                     break;
                 }
+                shared.books.listens(&name, None, false);
             }
             Err(BusError::Closed) => break,
             Err(error) => {
@@ -69,47 +105,34 @@ pub(super) async fn listen(shared: Arc<Shared>, name: Name, definition: watch::R
                 shared.books.listens(&name, Some(chain(&error)), false);
             }
         }
-        if meanwhile(&mut desk, &mut stopping, tokio::time::sleep(AGAIN)).await.is_none() {
+        if meanwhile(&mut desk, &mut ends, tokio::time::sleep(AGAIN)).await.is_none() {
             break;
         }
     }
-    shared.leave(desk.leave().await);
+    desk.leave().await;
 }
 
 async fn subscribe(shared: &Shared, topic: &str) -> Result<Subscription, BusError> {
     shared.line.bus().await?.subscribe(topic, Qos::AtLeastOnce).await
 }
 
-/// Starts what waits until something else has happened; nothing where everything stops first.
-async fn meanwhile<T>(
-    desk: &mut Desk,
-    stopping: &mut watch::Receiver<bool>,
-    other: impl Future<Output = T>,
-) -> Option<T> {
+/// Starts what waits until something else has happened; nothing where it ends first.
+async fn meanwhile<T>(desk: &mut Desk, ends: &mut Ends, other: impl Future<Output = T>) -> Option<T> {
     tokio::pin!(other);
     loop {
         tokio::select! {
-            () = stopped(stopping) => return None,
+            () = ends.come() => return None,
             value = &mut other => return Some(value),
             () = desk.ready() => desk.begin().await,
         }
     }
 }
 
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    drop(stopping.wait_for(|stopping| *stopping).await);
-}
-
-/// Until the subscription ends; nothing where everything stops first.
-async fn serve(
-    shared: &Arc<Shared>,
-    desk: &mut Desk,
-    stopping: &mut watch::Receiver<bool>,
-    subscription: &mut Subscription,
-) -> Option<()> {
+/// Until the subscription ends; nothing where it ends first.
+async fn serve(shared: &Arc<Shared>, desk: &mut Desk, ends: &mut Ends, subscription: &mut Subscription) -> Option<()> {
     let mut lost = 0;
     loop {
-        let Some(delivery) = meanwhile(desk, stopping, subscription.recv()).await? else { return Some(()) };
+        let Some(delivery) = meanwhile(desk, ends, subscription.recv()).await? else { return Some(()) };
         arrived(shared, desk, delivery).await;
         for delivery in std::iter::from_fn(|| subscription.try_recv()).take(BATCH) {
             arrived(shared, desk, delivery).await;

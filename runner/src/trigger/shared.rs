@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// What comes under a trigger's key.
 const REQUEST: &str = "trigger";
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Sender<bool>,
     /// Subscriptions and queues of triggers that have stopped: what was not dealt with is the broker's as long as they are there.
     pub(super) left: Mutex<Vec<Box<dyn Any + Send>>>,
+    /// Triggers to messages that are gone, or changed, and still make durable what waits.
+    pub(super) parting: Mutex<BTreeMap<Name, JoinHandle<()>>>,
 }
 
 /// One thing that came.
@@ -93,6 +96,18 @@ impl Shared {
     /// Holds what must not be dropped before the connection has ended.
     pub(super) fn leave(&self, what: impl Any + Send) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+
+    /// Remembers what still parts, so that whoever takes its place comes after it.
+    pub(super) fn part(&self, name: &Name, task: JoinHandle<()>) {
+        let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
+        parting.retain(|_, task| !task.is_finished());
+        parting.insert(name.clone(), task);
+    }
+
+    /// What still parts under this name.
+    pub(super) fn parting(&self, name: &Name) -> Option<JoinHandle<()>> {
+        self.parting.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
     /// Judges what came; nothing where it is ignored.

@@ -28,6 +28,10 @@ struct Runs {
     asked: Mutex<Vec<Asked>>,
     /// So many starts fail first.
     failures: Mutex<u32>,
+    /// Starts for the device `bad` fail for now, so often so far; those for `full` for good.
+    bad: Mutex<u32>,
+    /// Starts wait until this says so.
+    gate: Mutex<Option<watch::Receiver<bool>>>,
 }
 
 impl Starter for Runs {
@@ -37,6 +41,16 @@ impl Starter for Runs {
             *failures -= 1;
             return Box::pin(async { Err(Failure::new("PH7002", Class::Transient, "not now")) });
         }
+        drop(failures);
+        match asked.inputs.get("device").map(String::as_str) {
+            Some("bad") => {
+                *self.bad.lock().unwrap() += 1;
+                return Box::pin(async { Err(Failure::new("PH7002", Class::Transient, "not now")) });
+            }
+            Some("full") => return Box::pin(async { Err(Failure::new("PH8040", Class::Permanent, "full")) }),
+            _ => {}
+        }
+        let gate = self.gate.lock().unwrap().clone();
         let number = self.asked.lock().unwrap().len();
         let run: RunId = format!("run_{number:026}").parse().unwrap();
         let known = asked.key.as_ref().and_then(|key| {
@@ -49,7 +63,12 @@ impl Starter for Runs {
         if !replayed {
             self.asked.lock().unwrap().push(asked);
         }
-        Box::pin(async move { Ok(Begun { run: known.unwrap_or(run), replayed }) })
+        Box::pin(async move {
+            if let Some(mut gate) = gate {
+                drop(gate.wait_for(|open| *open).await);
+            }
+            Ok(Begun { run: known.unwrap_or(run), replayed })
+        })
     }
 }
 
@@ -71,7 +90,7 @@ struct Stand {
     shared: Arc<Shared>,
     name: Name,
     listening: tokio::task::JoinHandle<()>,
-    _definition: watch::Sender<Definition>,
+    definition: watch::Sender<Definition>,
 }
 
 impl Stand {
@@ -91,11 +110,13 @@ impl Stand {
             told: Mutex::new(Told::default()),
             stopping: watch::Sender::new(false),
             left: Mutex::default(),
+            parting: Mutex::default(),
         });
         let name = Name { workflow: "w".to_owned(), id: "t".to_owned() };
         let (sender, definition) = watch::channel(definition(trigger));
-        let listening = tokio::spawn(mqtt::listen(Arc::clone(&shared), name.clone(), definition, "t/+".to_owned()));
-        Self { bus, runs, shared, name, listening, _definition: sender }
+        let at = ("t/+".to_owned(), None);
+        let listening = tokio::spawn(mqtt::listen(Arc::clone(&shared), name.clone(), definition, at));
+        Self { bus, runs, shared, name, listening, definition: sender }
     }
 
     /// Stops in order; gives how many runs there are.
@@ -193,6 +214,54 @@ async fn a_storm_waits_for_its_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_lets_the_others_pass_and_edits_do_not_hurry_it() {
+    let plain = "{ topic: 't/+', max_rate: 6000, inputs: { device: '${{ trigger.topic_levels[1] }}' } }";
+    let stand = Stand::new(plain);
+    stand.listens().await;
+    stand.say("t/bad", b"x");
+    stand.say("t/full", b"x");
+    stand.until("the first try", |stand| *stand.runs.bad.lock().unwrap() == 1).await;
+    for number in 1..=20 {
+        stand.say(&format!("t/gw-{number}"), b"x");
+        stand.until("the others", |stand| stand.started() == number).await;
+        stand.definition.send_replace(definition(plain));
+    }
+    let letters = stand.shared.letters.list().await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.reason.code.as_str()).collect::<Vec<_>>(), ["PH8040"]);
+    let waiting = stand.shared.books.page(&stand.name).waiting;
+    assert_eq!(waiting, 1, "it is tried again at its own time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_start_when_the_trigger_is_let_go_is_found_by_the_next() {
+    let (bus, index) = (MemoryBus::new(), Arc::new(MemoryKeyValue::default()));
+    let plain = "{ topic: 't/+', max_rate: 6000, inputs: { device: '${{ trigger.topic_levels[1] }}' } }";
+    let first = Stand::on(plain, bus.clone(), Arc::clone(&index));
+    let (open, gate) = watch::channel(false);
+    *first.runs.gate.lock().unwrap() = Some(gate);
+    first.listens().await;
+    for number in 0..10 {
+        first.say(&format!("t/gw-{number}"), b"x");
+    }
+    first.until("all are taken", |stand| stand.shared.books.page(&stand.name).counts.received == 10).await;
+    first.until("one is being started", |stand| stand.started() == 1).await;
+    drop(first.definition);
+    open.send_replace(true);
+    first.listening.await.unwrap();
+    let begun = first.runs.asked.lock().unwrap().len();
+    let second = Stand::on(plain, bus, index);
+    second.until("all the others", |stand| stand.started() == 10 - begun).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_the_answer_to_one_question_alone() {
+    let judge = Judge::start("triggers").unwrap();
+    let panicked: Result<(), Failure> = judge.ask(|| panic!("on purpose")).await;
+    assert_eq!(panicked.unwrap_err().code, "PH9001");
+    assert_eq!(judge.ask(|| 7).await.unwrap(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_found_by_the_next_process_and_what_was_begun_is_not() {
     let (bus, index) = (MemoryBus::new(), Arc::new(MemoryKeyValue::default()));
     let trigger = |rate| {
@@ -236,6 +305,33 @@ async fn what_keeping_it_again_keeps_twice_is_one_run() {
     let keys: Vec<_> = found.iter().map(|(number, came)| (*number, came.own_key.clone())).collect();
     assert_eq!(keys, [(1, came.own_key.clone()), (2, came.own_key.clone())]);
     assert!(came.own_key.is_some());
+}
+
+#[tokio::test]
+async fn what_another_process_has_in_the_inbox_is_not_passed_over() {
+    let stand = Stand::new(PLAIN);
+    let inbox = || Inbox::new(Arc::clone(&stand.shared), &stand.name);
+    let came = |topic: &str| {
+        Heard { topic: topic.to_owned(), payload: "x".into(), retain: false, at: WallTime(1), receipt: None }.came()
+    };
+    let (mut ours, mut theirs) = (inbox(), inbox());
+    theirs.keep(&mut [&mut came("t/theirs")]).await.unwrap();
+    // Farther than is looked back.
+    for _ in 0..1_200 {
+        let number = ours.keep(&mut [&mut came("t/ours")]).await.unwrap()[0];
+        ours.drop(number).await;
+    }
+    let topics = |found: Vec<(u64, super::shared::Came)>| -> Vec<String> {
+        found.into_iter().map(|(_, came)| came.source).collect()
+    };
+    assert_eq!(topics(inbox().load().await.unwrap()), ["t/theirs"]);
+    theirs.drop(1).await;
+    let number = ours.keep(&mut [&mut came("t/ours")]).await.unwrap()[0];
+    for _ in 0..20 {
+        ours.drop(number).await;
+    }
+    let first = stand.shared.read(&inbox().key("first")).await.unwrap();
+    assert_eq!(first.as_deref(), Some(&*(number + 1).to_string()), "all that is gone is passed over in the end");
 }
 
 #[test]

@@ -182,15 +182,38 @@ fn a_list_stops_after_failures() {
         steps: [{ uses: assert, with: { that: inputs.device == 'good', message: bad } }]\n";
     let workflow = world.text("failing.yaml", failing);
     let list = world.text("devices.txt", "good\nbad-1\nbad-2\nlate-1\nlate-2\n");
-    let told = each(&world, &workflow, &list);
+    let told = each(&world, (&workflow, &list), (1, 2));
     assert_eq!(told["not_started"], json!(["late-1", "late-2"]), "{told:#}");
     assert_eq!((&told["asked"], &told["succeeded"]), (&json!(5), &json!(1)), "{told:#}");
 }
 
-fn each(world: &World, workflow: &Path, list: &Path) -> Value {
+#[test]
+fn a_start_that_is_refused_is_one_lines_failure_and_the_others_go_on() {
+    let world = World::new();
+    // Each device has a place of its own, but for those that share one.
+    let shy = "kind: workflow/v1\nname: shy\ninputs: { device: { type: string } }\n\
+        concurrency: { group: \"${{ inputs.device.split('-')[0] }}\", on_conflict: reject }\n\
+        steps: [{ uses: sleep, with: { duration: \"${{ inputs.device.split('-')[1] }}\" } }]\n";
+    let workflow = world.text("shy.yaml", shy);
+    let list = world.text("devices.txt", "a-3s\na-1ms\na-2ms\nb-1ms\n");
+    let told = each(&world, (&workflow, &list), (2, 3));
+    let refused: Vec<(&str, &str)> = told["refused"].as_array().expect("a list").iter().map(refusal).collect();
+    assert_eq!(refused, [("a-1ms", "PH8040"), ("a-2ms", "PH8040")], "{told:#}");
+    assert_eq!((&told["succeeded"], &told["not_started"]), (&json!(2), &json!([])), "{told:#}");
+    let told = each(&world, (&workflow, &list), (2, 1));
+    assert_eq!((&told["succeeded"], &told["not_started"]), (&json!(1), &json!(["a-2ms", "b-1ms"])), "{told:#}");
+}
+
+fn refusal(refused: &Value) -> (&str, &str) {
+    (refused["device"].as_str().unwrap_or_default(), refused["code"].as_str().unwrap_or_default())
+}
+
+fn each(world: &World, (workflow, list): (&Path, &Path), (parallel, most): (u32, u32)) -> Value {
+    let (parallel, most) = (parallel.to_string(), most.to_string());
     let (workflow, list) = (workflow.display().to_string(), list.display().to_string());
     let data = world.data().display().to_string();
-    let own = ["run", &workflow, "--each", &list, "--parallel", "1", "--stop-after-failures", "2", "--data", &data];
+    let own =
+        ["run", &workflow, "--each", &list, "--parallel", &parallel, "--stop-after-failures", &most, "--data", &data];
     let embedded = ["--mqtt", "embedded://127.0.0.1:0", "--fastdfs", "embedded://127.0.0.1:0"];
     world.json(1, &[&own[..], &embedded[..]].concat())
 }

@@ -12,9 +12,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 fn orders(rate: u32, topic: &str) -> String {
+    named("orders", rate, topic)
+}
+
+fn named(name: &str, rate: u32, topic: &str) -> String {
     format!(
         "kind: workflow/v1
-name: orders
+name: {name}
 inputs: {{ number: {{ type: string }} }}
 triggers:
   - id: order
@@ -35,11 +39,11 @@ fn order(daemon: &Daemon) -> Option<Value> {
 }
 
 /// How many runs there are of each order; of those that have not succeeded the number is not known.
-fn runs(daemon: &Daemon) -> BTreeMap<Option<String>, usize> {
+fn runs(daemon: &Daemon, workflow: &str) -> BTreeMap<Option<String>, usize> {
     let at = daemon.http();
     let (mut runs, mut cursor) = (BTreeMap::new(), String::new());
     loop {
-        let page = get(&at, &format!("/v1/runs?limit=200&workflow=orders{cursor}")).is(200).json();
+        let page = get(&at, &format!("/v1/runs?limit=200&workflow={workflow}{cursor}")).is(200).json();
         for run in page["items"].as_array().expect("a list") {
             let shown = get(&at, &format!("/v1/runs/{}", run["run"].as_str().unwrap())).is(200).json();
             *runs.entry(shown["outputs"]["number"].as_str().map(str::to_owned)).or_default() += 1;
@@ -53,12 +57,16 @@ fn runs(daemon: &Daemon) -> BTreeMap<Option<String>, usize> {
 
 /// Waits until there are as many, and sees that each has one.
 fn one_each(daemon: &Daemon, orders: usize) {
+    one_each_of(daemon, ORDER.0, orders);
+}
+
+fn one_each_of(daemon: &Daemon, workflow: &str, orders: usize) {
     let begun = Instant::now();
-    let mut found = runs(daemon);
+    let mut found = runs(daemon, workflow);
     while found.len() < orders || found.contains_key(&None) {
         assert!(begun.elapsed() < PATIENCE, "{} of {orders} orders: {:#?}", found.len(), order(daemon));
         std::thread::sleep(Duration::from_millis(100));
-        found = runs(daemon);
+        found = runs(daemon, workflow);
     }
     assert!(found.len() == orders && found.values().all(|count| *count == 1), "{found:?}");
 }
@@ -135,6 +143,55 @@ fn what_waits_for_its_turn_outlives_the_process() {
     listens(&daemon, ORDER.0, ORDER.1);
     assert_eq!(order(&daemon).unwrap()["waiting"], 0);
     one_each(&daemon, 40);
+    daemon.stop();
+}
+
+#[test]
+fn what_waits_stays_when_the_topic_is_edited_and_when_the_file_is_gone_for_a_while() {
+    let broker = Mosquitto::plain();
+    let mut daemon = Daemon::beside(&broker);
+    // Two runs at once, then one a minute.
+    daemon.save("orders", &orders(1, "orders/+"));
+    listens(&daemon, ORDER.0, ORDER.1);
+    say(&broker, 0..20);
+    until(&daemon, ORDER, |trigger| trigger["waiting"].as_u64() >= Some(17));
+    let file = daemon.save("orders", &orders(1, "other/+"));
+    until(&daemon, ORDER, |trigger| trigger["what"] == "other/+" && trigger["waiting"].as_u64() >= Some(15));
+    std::fs::remove_file(file).unwrap();
+    let begun = Instant::now();
+    while order(&daemon).is_some() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", order(&daemon));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    daemon.save("orders", &orders(6_000, "other/+"));
+    one_each(&daemon, 20);
+    daemon.stop();
+}
+
+#[test]
+fn what_the_broker_had_kept_comes_to_each_trigger_whose_topic_it_matches() {
+    let broker = Mosquitto::plain();
+    let mut daemon = Daemon::beside(&broker);
+    // One of each key: a broker may send a message once for each filter that matches.
+    let keyed = |name: &str, topic: &str| {
+        named(name, 6_000, topic).replace("max_rate:", "dedupe_key: \"${{ trigger.payload }}\", max_rate:")
+    };
+    let all = [("gone", "+/0"), ("orders", "orders/+"), ("wide", "orders/#"), ("wider", "#")];
+    for (name, topic) in all {
+        daemon.save(name, &keyed(name, topic));
+        listens(&daemon, name, ORDER.1);
+    }
+    for round in 0..3 {
+        daemon.stop();
+        if round == 0 {
+            std::fs::remove_file(daemon.world.path("workflows/gone.yaml")).unwrap();
+        }
+        say(&broker, 20 * round..20 * (round + 1));
+        daemon.begin();
+        for (name, _) in &all[1..] {
+            one_each_of(&daemon, name, 20 * (round + 1));
+        }
+    }
     daemon.stop();
 }
 

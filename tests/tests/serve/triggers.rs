@@ -3,7 +3,7 @@
 use crate::client::{get, post, send};
 use crate::daemon::{Daemon, status};
 use packhorse_tests::Mosquitto;
-use packhorse_tests::child::PATIENCE;
+use packhorse_tests::child::{Child, PATIENCE};
 use packhorse_tests::client::Stranger;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -371,5 +371,115 @@ steps:
     assert_eq!(journal[0]["message"]["topic"], "packhorse/gw-1/up", "{:#}", journal[0]);
     let wish = trigger(&daemon, "asked", "wish").expect("it is there");
     assert_eq!((&wish["counts"]["failed"], &wish["counts"]["started"]), (&json!(0), &json!(1)), "{wish:#}");
+    daemon.stop();
+}
+
+#[test]
+fn a_group_that_is_full_refuses_its_own_and_keeps_nobody_else_waiting() {
+    let broker = Mosquitto::plain();
+    let mut daemon = Daemon::beside(&broker);
+    let text = "kind: workflow/v1
+name: shy
+inputs: { site: { type: string }, time: { type: string } }
+concurrency: { group: \"shy-${{ inputs.site }}\", on_conflict: reject }
+triggers:
+  - id: wish
+    mqtt:
+      topic: \"sites/+\"
+      max_rate: 6000
+      inputs: { site: \"${{ trigger.topic_levels[1] }}\", time: \"${{ trigger.payload }}\" }
+steps:
+  - uses: sleep
+    with: { duration: \"${{ inputs.time }}\" }
+";
+    daemon.save("shy", text);
+    listens(&daemon, "shy", "wish");
+    let site = Stranger::connect(&broker.address(), &[]);
+    site.say("sites/north", b"1h".to_vec());
+    until(&daemon, ("shy", "wish"), |trigger| trigger["counts"]["started"] == 1);
+    site.say("sites/north", b"2h".to_vec());
+    for number in 0..5 {
+        site.say(&format!("sites/south-{number}"), b"1ms".to_vec());
+    }
+    until(&daemon, ("shy", "wish"), |trigger| trigger["counts"]["started"] == 6);
+    let wish = until(&daemon, ("shy", "wish"), |trigger| trigger["counts"]["failed"] == 1);
+    assert_eq!(wish["waiting"], 0, "{wish:#}");
+    let letters = letters(&daemon);
+    assert_eq!((letters.len(), &letters[0]["reason"]["code"]), (1, &json!("PH8040")), "{letters:#?}");
+    daemon.stop();
+}
+
+/// Builds a codec into the daemon's folder.
+fn built(daemon: &Daemon, codec: &str) {
+    let plugins = daemon.world.path("plugins").display().to_string();
+    let mut command = daemon.world.command(&["plugin", "build", &format!("plugins/{codec}"), "--plugins", &plugins]);
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    Child::start(command, "packhorse plugin build").end().exits(0);
+}
+
+/// The codec's part of a topic.
+const JOBS: &str = "$aws/things/gw-1/jobs/$next";
+
+/// Asks for the job that is next, and waits for the answer to that request; gives the tokens of all answers that came.
+fn asked_for(device: &Stranger, token: &str) -> Vec<String> {
+    device.say(&format!("{JOBS}/get"), format!("{{\"clientToken\": \"{token}\"}}"));
+    answers(device, token)
+}
+
+/// Tokens of answers until this one.
+fn answers(device: &Stranger, token: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    while tokens.last().is_none_or(|last| last != token) {
+        let (_, answer) = device.hear(PATIENCE).unwrap_or_else(|| panic!("no answer to {token}, only to {tokens:?}"));
+        let answer: Value = serde_json::from_slice(&answer).expect("the answer is JSON");
+        tokens.push(answer["clientToken"].as_str().expect("it names the request").to_owned());
+    }
+    tokens
+}
+
+#[test]
+fn the_request_that_starts_a_run_is_answered_and_not_once_more_after_a_kill() {
+    let broker = Mosquitto::plain();
+    let mut daemon = Daemon::beside(&broker);
+    let (image, _) = daemon.world.file("fw.bin", 100_000, 11);
+    let text = format!(
+        "kind: workflow/v1
+name: next
+inputs:
+  device: {{ type: string }}
+  image: {{ type: file, default: \"{}\" }}
+codec: aws-iot-streams
+triggers:
+  - id: wish
+    mqtt:
+      topic: \"$aws/things/+/jobs/$next/get\"
+      inputs: {{ device: \"${{{{ trigger.topic_levels[2] }}}}\" }}
+      dedupe_key: \"${{{{ trigger.topic_levels[2] }}}}\"
+steps:
+  - uses: transfer.push
+    with: {{ device: \"${{{{ inputs.device }}}}\", file: \"${{{{ inputs.image }}}}\" }}
+",
+        image.display()
+    );
+    built(&daemon, "aws-iot-streams");
+    daemon.save("next", &text);
+    listens(&daemon, "next", "wish");
+    // It says nothing but its request, and hears nothing but answers to it: no run was there to subscribe to it.
+    let device = Stranger::connect(&broker.address(), &[&format!("{JOBS}/get/accepted")]);
+    assert_eq!(asked_for(&device, "one"), ["one"]);
+    let run = runs(&daemon, "next")[0]["run"].as_str().unwrap().to_owned();
+    // Parked, so that what the codec knows is kept.
+    assert!(daemon.ask(&["pause", &run]).is_some());
+    daemon.until(&run, |view| status(view) == "paused");
+    daemon.kill();
+    daemon.begin();
+    let subscribed = || broker.log().matches("$aws/things/gw-1/jobs/+/get (QoS").count();
+    let (before, begun) = (subscribed(), Instant::now());
+    assert!(daemon.ask(&["resume", &run]).is_some());
+    while subscribed() == before {
+        assert!(before > 0 && begun.elapsed() < PATIENCE, "{}", broker.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(asked_for(&device, "two"), ["two"], "the first request is not answered again");
     daemon.stop();
 }

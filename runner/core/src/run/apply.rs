@@ -51,6 +51,7 @@ impl RunState {
             verdict: None,
             doubted: false,
             epoch: 0,
+            first_transfer: None,
             held: false,
             facts: 1,
             last_at: record.at,
@@ -272,6 +273,7 @@ impl RunState {
         if let Work::Effect { epoch: Some(epoch) } = work {
             expect(last == 0 || later(epoch, last), || format!("epoch {epoch} follows {last}"))?;
             self.epoch = epoch;
+            self.first_transfer.get_or_insert_with(|| (step.to_owned(), round));
         }
         Ok(())
     }

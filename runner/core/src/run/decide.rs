@@ -335,7 +335,9 @@ impl Run {
         let state = self.state.steps.get(step)?;
         let effect = self.effect(step)?;
         let before = state.error.clone();
-        Some(Order { id: self.effect_id(step, state.round, state.attempts), effect, epoch, before })
+        let first =
+            self.state.first_transfer.as_ref().is_some_and(|(first, round)| first == step && *round == state.round);
+        Some(Order { id: self.effect_id(step, state.round, state.attempts), effect, epoch, before, first })
     }
 
     /// What a step asks for: its arguments are journaled, so it is the same after every restart.

@@ -123,6 +123,8 @@ pub struct Order {
     pub epoch: u32,
     /// What the attempt before it failed with, in this round of the step.
     pub before: Option<Failure>,
+    /// Whether it is the first transfer of the run, in the round in which it was that.
+    pub first: bool,
 }
 
 /// How an effect is to stop.

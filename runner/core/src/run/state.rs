@@ -46,6 +46,8 @@ pub struct RunState {
     pub doubted: bool,
     /// Last epoch given to a transfer.
     pub epoch: u32,
+    /// The step, and its round, that was the first to begin a transfer.
+    pub first_transfer: Option<(String, u32)>,
     /// Whether time-outs of attempts stand still.
     pub held: bool,
     /// Facts folded; the journal's next sequence number.

@@ -3,6 +3,7 @@
 mod admission;
 mod away;
 mod failing;
+mod first;
 mod repin;
 mod suspects;
 
@@ -53,6 +54,8 @@ struct Stage {
     given: Mutex<Vec<Given>>,
     /// Digest of the codec that each job was given.
     codecs: Mutex<Vec<Option<String>>>,
+    /// Whether each job was told to be the run's first transfer.
+    firsts: Mutex<Vec<bool>>,
     begun: Notify,
 }
 
@@ -139,6 +142,7 @@ impl Performer for Stage {
         *times += 1;
         drop(played);
         self.codecs.lock().unwrap().push(job.run.codec.as_ref().map(|codec| codec.digest.clone()));
+        self.firsts.lock().unwrap().push(job.first);
         self.given.lock().unwrap().push((name, job.epoch, job.checkpoint.clone()));
         self.begun.notify_waiters();
         Box::pin(play(act, job))

@@ -191,9 +191,9 @@ fn kept(job: &Job, last: Arc<Mutex<Option<Vec<u8>>>>) -> Arc<dyn Fn() + Send + S
     })
 }
 
-/// The message that started the run, for the first performance of its first transfer: later ones would take it for something new.
+/// The message that started the run, for its first transfer, until the codec's own state has it: later sessions would take it for something new.
 fn first(job: &Job) -> Option<Message> {
-    let message = job.run.message.as_ref().filter(|_| job.epoch == 1)?;
+    let message = job.run.message.as_ref().filter(|_| job.first)?;
     Some(Message::new(message.topic.as_str(), message.bytes()?))
 }
 

@@ -122,11 +122,16 @@ impl Reloaded {
             workflows: generation.workflows.live_count() as u64,
             plugins: generation.plugins.live_count() as u64,
             devices: generation.devices.live_count() as u64,
-            refused: generation.refused() as u64,
+            refused: (generation.refused() + reload.unsettled.len()) as u64,
             changes: reload.changes.iter().map(|told| serde_json::to_value(told).unwrap_or_default()).collect(),
-            problems: generation.problems().map(problem).collect(),
+            problems: generation.problems().map(problem).chain(reload.unsettled.iter().map(unsettled)).collect(),
         }
     }
+}
+
+fn unsettled((kind, name): &(&str, String)) -> Value {
+    let message = "it is still being written, or judged: what counted before counts";
+    json!({ "kind": kind, "name": name, "code": "PH2013", "message": message })
 }
 
 fn problem((kind, name, refused): (&str, &str, &Refused)) -> Value {

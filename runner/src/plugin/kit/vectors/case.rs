@@ -12,7 +12,7 @@ use super::super::super::PluginError;
 use super::super::super::host::hex;
 use super::spelling::{CommandWritten, EventWritten, FaultWanted, FileWritten, Hex, PairsWritten, SpanWritten};
 
-const MAX_FILE_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// A file of vectors.
 #[derive(Debug)]

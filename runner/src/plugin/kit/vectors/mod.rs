@@ -7,5 +7,6 @@ mod case;
 mod spelling;
 pub mod written;
 
+pub(crate) use case::MAX_FILE_BYTES;
 pub use case::{Call, Case, MessageIn, MessageOut, Side, Step, Vectors, read, read_dir};
 pub use spelling::{FaultWanted, Hex};

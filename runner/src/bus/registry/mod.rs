@@ -53,8 +53,19 @@ struct State {
     closed: bool,
     /// The present broker takes no wildcards: filters with some are refused without asking.
     plain_only: bool,
-    /// Messages that came before anybody subscribed to them, as long as they are held.
-    strays: Option<VecDeque<(Message, Receipt)>>,
+    /// Messages that may be wanted by whoever has not subscribed yet, as long as they are held.
+    strays: Option<VecDeque<Stray>>,
+    /// Whoever wants messages that the broker had kept has subscribed: only what nobody hears is held.
+    complete: bool,
+}
+
+/// A message that came before all had subscribed who want it.
+#[derive(Debug)]
+struct Stray {
+    message: Message,
+    receipt: Receipt,
+    /// Somebody has it.
+    heard: bool,
 }
 
 #[derive(Debug)]
@@ -120,14 +131,16 @@ impl Registry {
         make: impl FnOnce(Arc<str>) -> Message,
     ) -> bool {
         let mut state = self.lock();
-        let Err(make) = state.routes.deliver(topic, receipt, make) else { return true };
-        match (&mut state.strays, receipt) {
-            (Some(strays), Some(receipt)) if strays.len() < STRAYS => {
-                strays.push_back((make(Arc::from(topic)), receipt.clone()));
-                true
-            }
-            _ => false,
+        let State { routes, strays, complete, .. } = &mut *state;
+        let (Some(strays), Some(receipt)) = (strays.as_mut().filter(|strays| strays.len() < STRAYS), receipt) else {
+            return routes.deliver(topic, receipt, make).is_ok();
+        };
+        let message = make(Arc::from(topic));
+        let heard = routes.deliver(topic, Some(receipt), |_| message.clone()).is_ok();
+        if !(heard && *complete) {
+            strays.push_back(Stray { message, receipt: receipt.clone(), heard });
         }
+        true
     }
 
     /// Whether messages for nobody are held: the broker may still be sending what it had kept.
@@ -135,10 +148,26 @@ impl Registry {
         self.lock().strays.is_some()
     }
 
-    /// Lets go of what was held for nobody, and holds no more; says how many.
+    /// Lets go of what was held, and holds no more; says how many messages nobody has heard.
     pub(super) fn release(&self) -> usize {
         let strays = self.lock().strays.take();
-        strays.map_or(0, |strays| strays.len())
+        strays.iter().flatten().filter(|stray| !stray.heard).count()
+    }
+
+    /// Whoever wants messages that the broker had kept has subscribed: what was held is let go, and the broker is told to keep nothing more under
+    /// these filters of an earlier process, but for those that somebody holds. Says how many messages nobody has heard.
+    pub(super) fn complete(&self, left: &[Arc<str>]) -> usize {
+        let mut state = self.lock();
+        state.complete = true;
+        for name in left.iter().filter(|name| topic::check_filter(name).is_ok()) {
+            if !state.filters.contains_key(name) {
+                state.filters.insert(name.clone(), Filter { known: true, ..Filter::default() });
+                state.mark(name);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+        self.release()
     }
 
     /// The next request to send, if none is outstanding and there is something to say.
@@ -239,11 +268,12 @@ impl State {
     fn replay(&mut self, filters: &[(Arc<str>, Qos)], inlet: &Inlet) {
         let Some(strays) = &mut self.strays else { return };
         let matching = |topic: &str| filters.iter().position(|(filter, _)| topic::matches(filter, topic));
-        strays.retain(|(message, receipt)| {
-            let Some(filter) = matching(&message.topic) else { return true };
-            inlet.offer(Delivery { filter, message: message.clone(), receipt: Some(receipt.clone()) });
-            false
-        });
+        for stray in strays {
+            // It stays, for others who come later: their filters may overlap.
+            let Some(filter) = matching(&stray.message.topic) else { continue };
+            stray.heard = true;
+            inlet.offer(Delivery { filter, message: stray.message.clone(), receipt: Some(stray.receipt.clone()) });
+        }
     }
 
     fn drop_subscription(&mut self, subscription: u64) {
@@ -348,137 +378,4 @@ impl Drop for Hold {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::receipts::Receipts;
-    use super::super::subscription;
-    use super::*;
-
-    fn wants(names: &[&str]) -> Option<Request> {
-        Some(Request::Subscribe(names.iter().map(|name| (Arc::from(*name), Qos::AtLeastOnce)).collect()))
-    }
-
-    fn hold(registry: &Arc<Registry>, names: &[&str]) -> (Hold, Answers) {
-        let filters: Vec<_> = names.iter().map(|name| (Arc::from(*name), Qos::AtLeastOnce)).collect();
-        registry.register(&filters, &subscription::channel().0).unwrap()
-    }
-
-    #[test]
-    fn changes_gather_while_a_request_is_outstanding() {
-        let registry = Arc::new(Registry::default());
-        let (_a, mut first) = hold(&registry, &["a"]);
-        assert_eq!(registry.request(), wants(&["a"]));
-        let (_b, mut second) = hold(&registry, &["b", "c"]);
-        let (_c, mut third) = hold(&registry, &["a"]);
-        assert_eq!(registry.request(), None);
-        registry.subscribed([Ok(())]);
-        assert!(first[0].try_recv().unwrap().is_ok());
-        assert!(second[0].try_recv().is_err() && third[0].try_recv().is_err(), "not asked for yet");
-        assert_eq!(registry.request(), wants(&["b", "c", "a"]));
-        registry.subscribed([Ok(()), Err(Reason::NotAuthorized), Ok(())]);
-        assert!(second[0].try_recv().unwrap().is_ok());
-        assert!(matches!(second[1].try_recv().unwrap(), Err(BusError::SubscriptionRefused { .. })));
-        assert!(third[0].try_recv().unwrap().is_ok());
-    }
-
-    #[test]
-    fn the_last_holder_unsubscribes() {
-        let registry = Arc::new(Registry::default());
-        let (one, _) = hold(&registry, &["a"]);
-        registry.request();
-        registry.subscribed([Ok(())]);
-        let (two, _) = hold(&registry, &["a"]);
-        drop(one);
-        assert_eq!(registry.request(), wants(&["a"]));
-        registry.subscribed([Ok(())]);
-        drop(two);
-        assert_eq!(registry.request(), Some(Request::Unsubscribe(vec!["a".into()])));
-        assert!(registry.waits());
-        registry.unsubscribed();
-        assert_eq!(registry.request(), None);
-        assert!(registry.lock().filters.is_empty() && registry.lock().held.is_empty());
-    }
-
-    #[test]
-    fn a_filter_given_up_before_it_was_asked_for_is_never_sent() {
-        let registry = Arc::new(Registry::default());
-        drop(hold(&registry, &["a"]));
-        assert_eq!(registry.request(), None);
-        assert!(registry.lock().filters.is_empty() && registry.lock().dirty.is_empty());
-    }
-
-    #[test]
-    fn a_filter_taken_again_while_it_is_unsubscribed_is_subscribed_after() {
-        let registry = Arc::new(Registry::default());
-        let (one, _) = hold(&registry, &["a"]);
-        registry.request();
-        registry.subscribed([Ok(())]);
-        drop(one);
-        registry.request();
-        let (_two, _) = hold(&registry, &["a"]);
-        registry.unsubscribed();
-        assert_eq!(registry.request(), wants(&["a"]));
-    }
-
-    #[test]
-    fn a_new_connection_asks_for_everything_held_and_keeps_the_waiting() {
-        let registry = Arc::new(Registry::default());
-        let (_a, mut answers) = hold(&registry, &["a"]);
-        let (gone, _) = hold(&registry, &["b"]);
-        registry.request();
-        drop(gone);
-        registry.renew(true, false);
-        assert_eq!(registry.request(), wants(&["a"]));
-        registry.subscribed([Ok(())]);
-        assert!(answers[0].try_recv().unwrap().is_ok());
-        assert_eq!(registry.request(), None);
-    }
-
-    #[test]
-    fn a_broker_without_wildcards_is_not_asked_for_some() {
-        let registry = Arc::new(Registry::default());
-        registry.renew(false, false);
-        let (_a, mut answers) = hold(&registry, &["a/+"]);
-        let (_b, _) = hold(&registry, &["b"]);
-        assert_eq!(registry.request(), wants(&["b"]));
-        let refused = answers[0].try_recv().unwrap();
-        let reason = Reason::WildcardSubscriptionsNotSupported;
-        assert!(matches!(refused, Err(BusError::SubscriptionRefused { reason: why, .. }) if why == reason));
-        assert_eq!(registry.lock().filters.len(), 1, "it is asked for no more");
-    }
-
-    #[test]
-    fn what_comes_before_its_subscription_is_held_for_it_and_in_the_end_let_go() {
-        let (registry, receipts) = (Arc::new(Registry::default()), Arc::new(Receipts::default()));
-        registry.renew(true, true);
-        for (packet_id, topic) in [(1, "a/x"), (2, "b"), (3, "a/y")] {
-            let receipt = receipts.begin(packet_id, registry.holds_strays());
-            assert!(registry.deliver(topic, Some(&receipt), |name| Message::new(name, "kept")));
-        }
-        assert!(!registry.deliver("a/x", None, |name| Message::new(name, "QoS 0")), "nobody hears it");
-        let (inlet, open) = subscription::channel();
-        let filters = ["q", "a/+"].map(|name| (Arc::from(name), Qos::AtLeastOnce));
-        let (_hold, _) = registry.register(&filters, &inlet).unwrap();
-        let mut end = open(Box::new(()));
-        let deliveries: Vec<_> = std::iter::from_fn(|| end.try_recv()).collect();
-        assert_eq!(deliveries.iter().map(|delivery| &*delivery.message.topic).collect::<Vec<_>>(), ["a/x", "a/y"]);
-        assert!(deliveries.iter().all(|at| at.filter == 1 && at.receipt.as_ref().is_some_and(Receipt::is_kept)));
-        drop(deliveries);
-        assert_eq!((receipts.take(), receipts.take()), (Some(1), None));
-        assert_eq!((registry.release(), registry.release()), (1, 0));
-        assert_eq!((receipts.take(), receipts.take()), (Some(2), Some(3)));
-        assert!(!registry.holds_strays());
-    }
-
-    #[test]
-    fn many_filters_go_in_several_packets() {
-        let registry = Arc::new(Registry::default());
-        let names: Vec<String> = (0..1000).map(|index| format!("device/{index}/up")).collect();
-        let _hold = hold(&registry, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        let mut packets = 0;
-        while let Some(Request::Subscribe(filters)) = registry.request() {
-            packets += 1;
-            registry.subscribed(filters.iter().map(|_| Ok(())));
-        }
-        assert_eq!(packets, 4);
-    }
-}
+mod tests;
