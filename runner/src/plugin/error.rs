@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use packhorse_core::transfer::{RouteError, Text};
 
+use super::Function;
+
 /// Why a plugin could not be loaded or a session not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
@@ -253,52 +255,6 @@ fn said(text: &Text) -> String {
         ("", "") => "it gives no reason".to_owned(),
         ("", words) | (words, "") => words.escape_debug().to_string(),
         (code, message) => format!("{} ({})", message.escape_debug(), code.escape_debug()),
-    }
-}
-
-/// Which function of a plugin was being called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are those of the contract")]
-pub enum Function {
-    Start,
-    Describe,
-    Open,
-    Decode,
-    Encode,
-    Save,
-    Run,
-}
-
-/// How many there are.
-pub(crate) const FUNCTIONS: usize = Function::Run as usize + 1;
-
-impl Function {
-    /// Its place among all, and its name as a label.
-    pub(crate) const fn indexed(self) -> (usize, &'static str) {
-        let name = match self {
-            Self::Start => "start",
-            Self::Describe => "describe",
-            Self::Open => "open",
-            Self::Decode => "decode",
-            Self::Encode => "encode",
-            Self::Save => "save",
-            Self::Run => "run",
-        };
-        (self as usize, name)
-    }
-}
-
-impl std::fmt::Display for Function {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Start => "its start function",
-            Self::Describe => "describe",
-            Self::Open => "open",
-            Self::Decode => "decode",
-            Self::Encode => "encode",
-            Self::Save => "save",
-            Self::Run => "run",
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! packets and commands. A guest may lie, loop, grow or trap: the call gives a [`CallError`] with its name and words, and
 //! the host serves the next one.
 //!
-//! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong.
+//! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong; `function`: in which call.
 //! * `shelf`: where plugins lie; `embedded`: those inside the program.
 //! * `contract`: a component's bytes before they are compiled, and an adapter for each released version of the contract, which turns
 //!   its types into the core's words; `describe`, `vars`: what a plugin says of itself.
@@ -23,6 +23,7 @@ mod describe;
 mod embedded;
 mod engine;
 mod error;
+mod function;
 mod guest;
 mod host;
 pub mod kit;
@@ -41,6 +42,7 @@ mod weight;
 pub use compiler::{CompileLimits, Compiler, child_of_a_compiler};
 pub use contract::{CONTRACT_VERSION, Outside};
 pub use error::*;
+pub use function::*;
 pub use host::Host;
 pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
