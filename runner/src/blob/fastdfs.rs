@@ -1,6 +1,6 @@
 //! The place of bytes that the product is built on: FastDFS.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use packhorse_fastdfs::{
@@ -8,6 +8,8 @@ use packhorse_fastdfs::{
     client::Operation,
     wire::{FileKind, Status},
 };
+
+use crate::counts;
 
 use super::{BlobError, BlobInfo, BlobStore, BoxFuture};
 
@@ -38,42 +40,42 @@ impl FastdfsBlobs {
 
 impl BlobStore for FastdfsBlobs {
     fn put<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
-        Box::pin(async move {
+        counted("upload", async move {
             let stored = self.client.upload(content, &extension(ext)).await;
             stored.map(|file| uri_of(&file)).map_err(|error| blob_error("bytes to be stored", error))
         })
     }
 
     fn put_file<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
-        Box::pin(async move {
+        counted("upload", async move {
             let stored = self.client.upload_file(path, &extension(ext)).await;
             stored.map(|file| uri_of(&file)).map_err(|error| blob_error(&path.display().to_string(), error))
         })
     }
 
     fn put_appender<'a>(&'a self, path: &'a Path, ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
-        Box::pin(async move {
+        counted("upload", async move {
             let stored = self.client.upload_file_in_appends(path, &extension(ext)).await;
             stored.map(|file| uri_of(&file)).map_err(|error| blob_error(&path.display().to_string(), error))
         })
     }
 
     fn put_growing<'a>(&'a self, content: &'a [u8], ext: &'a str) -> BoxFuture<'a, Result<String, BlobError>> {
-        Box::pin(async move {
+        counted("upload", async move {
             let stored = self.client.upload_appender(content, &extension(ext)).await;
             stored.map(|file| uri_of(&file)).map_err(|error| blob_error("bytes to be stored", error))
         })
     }
 
     fn append<'a>(&'a self, uri: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<(), BlobError>> {
-        Box::pin(async move {
+        counted("append", async move {
             let file = file_of(uri)?;
             self.client.append(&file, content).await.map_err(|error| blob_error(uri, error))
         })
     }
 
     fn read_at<'a>(&'a self, uri: &'a str, offset: u64, len: usize) -> BoxFuture<'a, Result<Bytes, BlobError>> {
-        Box::pin(async move {
+        counted("download", async move {
             if len == 0 {
                 // To the server, no length means all that is left.
                 return Ok(Bytes::new());
@@ -85,7 +87,7 @@ impl BlobStore for FastdfsBlobs {
     }
 
     fn get_file<'a>(&'a self, uri: &'a str, to: &'a Path) -> BoxFuture<'a, Result<u64, BlobError>> {
-        Box::pin(async move {
+        counted("download", async move {
             let file = file_of(uri)?;
             self.is_there_if_empty(uri, &file).await?;
             self.client.download_to_file(&file, to).await.map_err(|error| blob_error(uri, error))
@@ -93,7 +95,7 @@ impl BlobStore for FastdfsBlobs {
     }
 
     fn info<'a>(&'a self, uri: &'a str) -> BoxFuture<'a, Result<BlobInfo, BlobError>> {
-        Box::pin(async move {
+        counted("info", async move {
             let file = file_of(uri)?;
             let info = self.client.file_info(&file).await.map_err(|error| blob_error(uri, error))?;
             let created_unix = file.name.info().ok().map(|named| u64::from(named.created_unix));
@@ -102,11 +104,24 @@ impl BlobStore for FastdfsBlobs {
     }
 
     fn delete<'a>(&'a self, uri: &'a str) -> BoxFuture<'a, Result<(), BlobError>> {
-        Box::pin(async move {
+        counted("delete", async move {
             let file = file_of(uri)?;
             self.client.delete(&file).await.map_err(|error| blob_error(uri, error))
         })
     }
+}
+
+/// Carries an operation out, and counts it with the time that it took.
+fn counted<'a, T: 'a>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, BlobError>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, BlobError>> {
+    Box::pin(async move {
+        let begun = Instant::now();
+        let done = work.await;
+        counts::fastdfs_done(operation, done.is_ok(), begun.elapsed());
+        done
+    })
 }
 
 /// The extension, where FastDFS can carry it; it is a convenience and no reason to fail.

@@ -1,7 +1,7 @@
 //! Calls into one build of a plugin.
 
-use super::names;
-use metrics::{Histogram, counter, histogram};
+use super::{Memory, names};
+use metrics::{Histogram, counter, gauge, histogram};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ impl<const FUNCTIONS: usize> Calls<FUNCTIONS> {
             histogram!(names::CALLS, "plugin" => plugin, "version" => version, "function" => function)
         };
         times.get_or_init(made).record(took.as_secs_f64());
+    }
+
+    /// An instance of it holds this memory.
+    pub fn holds(&self, memory: &mut Memory) {
+        let (plugin, version) = (self.name.clone(), self.version.clone());
+        memory.count(gauge!(names::PLUGIN_MEMORY, "plugin" => plugin, "version" => version));
     }
 
     /// One was stopped, or broke the contract.

@@ -3,13 +3,15 @@
 //! Any room may count; nothing is kept until [`begin`] was called, which a daemon does before anything else. No device and no run is a label:
 //! their number has no bound. What is known whenever somebody asks (runs by state, files that are stale) is told by the page itself.
 //!
-//! * `names`: names with their words and buckets; `transfer`, `calls`: what is counted often, by handles
+//! * `names`: names with their words and buckets; `transfer`, `calls`, `memory`: what is counted often, by handles
 
 mod calls;
+mod memory;
 mod names;
 mod transfer;
 
 pub use calls::Calls;
+pub use memory::Memory;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use packhorse_core::failure::Class;
@@ -81,7 +83,7 @@ pub fn run_began(workflow: &str, priority: u8, waited: Duration) {
 
 /// An attempt has ended: well, or with a failure of this class.
 pub fn attempt_ended(workflow: &str, step: &str, failed: Option<Class>) {
-    let outcome = if failed.is_none() { "succeeded" } else { "failed" };
+    let outcome = outcome(failed.is_none());
     let class = failed.map(|class| word(&class)).unwrap_or_default();
     let (workflow, step) = (workflow.to_owned(), step.to_owned());
     counter!(names::ATTEMPTS, "workflow" => workflow, "step" => step, "outcome" => outcome, "error_class" => class)
@@ -149,6 +151,20 @@ pub fn mqtt_connected(endpoint: &str, again: bool) {
 /// So many publishes await the broker's acknowledgement.
 pub fn mqtt_inflight(publishes: u16) {
     gauge!(names::MQTT_INFLIGHT).set(f64::from(publishes));
+}
+
+/// Redis answered a request, or did not; `role` says for what it was asked: `journal` or `keys`.
+pub fn redis_asked(role: &'static str, good: bool, took: Duration) {
+    histogram!(names::REDIS, "role" => role, "outcome" => outcome(good)).record(took.as_secs_f64());
+}
+
+/// An operation on FastDFS is over.
+pub fn fastdfs_done(operation: &'static str, good: bool, took: Duration) {
+    histogram!(names::FASTDFS, "operation" => operation, "outcome" => outcome(good)).record(took.as_secs_f64());
+}
+
+const fn outcome(good: bool) -> &'static str {
+    if good { "succeeded" } else { "failed" }
 }
 
 /// A word as JSON has it.

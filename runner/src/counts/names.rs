@@ -17,6 +17,9 @@ pub(super) const LEASE_WAIT: &str = "packhorse_lease_wait_seconds";
 pub(super) const LEASES: &str = "packhorse_leases_held";
 pub(super) const CALLS: &str = "packhorse_plugin_call_duration_seconds";
 pub(super) const TRAPS: &str = "packhorse_plugin_traps_total";
+pub(super) const PLUGIN_MEMORY: &str = "packhorse_plugin_memory_bytes";
+pub(super) const REDIS: &str = "packhorse_redis_request_seconds";
+pub(super) const FASTDFS: &str = "packhorse_fastdfs_operation_seconds";
 pub(super) const JOURNAL_APPEND: &str = "packhorse_journal_append_seconds";
 pub(super) const JOURNAL_FSYNC: &str = "packhorse_journal_fsync_seconds";
 pub(super) const TIMERS: &str = "packhorse_timers_pending";
@@ -42,6 +45,8 @@ pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (JOURNAL_APPEND, SHORT),
     (JOURNAL_FSYNC, SHORT),
     (TIMER_LAG, SHORT),
+    (REDIS, SHORT),
+    (FASTDFS, SHORT),
 ];
 
 /// Says what each means.
@@ -61,6 +66,9 @@ pub(super) fn describe() {
     describe_gauge!(LEASES, "How many of those are taken.");
     describe_histogram!(CALLS, Unit::Seconds, "Calls into plugins.");
     describe_counter!(TRAPS, "Calls into plugins that were stopped or broke the contract.");
+    describe_gauge!(PLUGIN_MEMORY, Unit::Bytes, "Memory of a codec's living instances.");
+    describe_histogram!(REDIS, Unit::Seconds, "Requests to Redis, each try.");
+    describe_histogram!(FASTDFS, Unit::Seconds, "Operations on FastDFS, with all their tries.");
     describe_histogram!(JOURNAL_APPEND, Unit::Seconds, "Facts and checkpoints, from the engine to the disk.");
     describe_histogram!(JOURNAL_FSYNC, Unit::Seconds, "Commits of the journal.");
     describe_gauge!(TIMERS, "Timers of runs that are set.");

@@ -6,6 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
+use crate::counts::Memory;
+
 use super::contract::{self, Device, Functions, Platform};
 use super::engine::{Budget, OverBudget, Ticker};
 use super::{CallError, Ceilings, Failure, Function, Limits, MAX_RESULT_BYTES, Trap, texts};
@@ -18,11 +20,12 @@ pub(crate) struct Beside {
     last_words: Option<String>,
     /// Times the processor time of a call that the next one has.
     shares: u32,
+    memory: Memory,
 }
 
 impl Beside {
     pub(crate) fn new(ceilings: Ceilings) -> Self {
-        Self { ceilings, budget: Budget::new(ceilings.limits), last_words: None, shares: 1 }
+        Self { ceilings, budget: Budget::new(ceilings.limits), last_words: None, shares: 1, memory: Memory::default() }
     }
 
     /// A call begins.
@@ -48,8 +51,12 @@ impl Beside {
 
 /// Growing too far is a trap with a name: the guest would only make an `unreachable` of a refusal.
 impl ResourceLimiter for Beside {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.ceilings.limits.memory { Err(TooLarge::Memory.into()) } else { Ok(true) }
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.ceilings.limits.memory {
+            return Err(TooLarge::Memory.into());
+        }
+        self.memory.grew(desired.saturating_sub(current));
+        Ok(true)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -163,6 +170,11 @@ impl Guest {
             failure: Failure::Trap(Trap::Other("it has no device side".to_owned())),
             last_words: None,
         })
+    }
+
+    /// What it has of memory, to be counted somewhere.
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        &mut self.store.data_mut().memory
     }
 
     /// The next call is given more than others can be: it has so many times their processor time.

@@ -119,10 +119,12 @@ impl Plugin {
     }
 
     pub(crate) fn instantiate(&self) -> Result<Guest, PluginError> {
-        Guest::new(&self.template).map_err(|error| match error {
+        let mut guest = Guest::new(&self.template).map_err(|error| match error {
             NoGuest::NoSlot => PluginError::NoSlot { plugin: self.title(), slots: self.slots },
             NoGuest::Failed(call) => PluginError::Call(call),
-        })
+        })?;
+        self.calls.holds(guest.memory());
+        Ok(guest)
     }
 
     pub(crate) fn failed(&self, function: Function, failure: Failure) -> CallError {

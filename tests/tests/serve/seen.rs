@@ -3,7 +3,7 @@
 use crate::client::{self, ended, get, post, send, started};
 use crate::daemon::{Daemon, status};
 use packhorse_tests::child::PATIENCE;
-use packhorse_tests::files;
+use packhorse_tests::{Redis, files};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 
 const SLEEPER: &str = "kind: workflow/v1\nname: sleeper\ninputs:\n  time: { type: duration, default: 10ms }\nsteps:\n  - uses: sleep\n    with: { duration: \"${{ inputs.time }}\" }\n";
 const FAILER: &str = "kind: workflow/v1\nname: failer\nsteps:\n  - uses: sleep\n    with: { duration: 10ms }\n  - id: last\n    uses: fail\n    with: { message: it was meant to }\n";
+const KEEPER: &str =
+    "kind: workflow/v1\nname: keeper\nsteps:\n  - uses: redis.set\n    with: { key: seen, value: \"1\" }\n";
 const PUSH: &str = "kind: workflow/v1\nname: pusher\ninputs:\n  device: { type: string }\n  image: { type: file }\ncodec: json-base64\nsteps:\n  - id: push\n    uses: transfer.push\n    with: { file: \"${{ inputs.image }}\", device: \"${{ inputs.device }}\", rate: 16KiB/s }\n";
 
 /// Every metric of the conventions that has something to count here; a name of a histogram stands for all of its lines.
-const METRICS: [&str; 35] = [
+const METRICS: [&str; 38] = [
     "packhorse_build_info",
     "packhorse_clock_jump_seconds_total",
     "packhorse_definitions_stale",
+    "packhorse_fastdfs_operation_seconds",
     "packhorse_http_connections",
     "packhorse_http_full_total",
     "packhorse_http_refused_total",
@@ -31,9 +34,11 @@ const METRICS: [&str; 35] = [
     "packhorse_mqtt_inflight",
     "packhorse_mqtt_reconnects_total",
     "packhorse_plugin_call_duration_seconds",
+    "packhorse_plugin_memory_bytes",
     "packhorse_plugin_traps_total",
     "packhorse_queue_depth",
     "packhorse_queue_oldest_seconds",
+    "packhorse_redis_request_seconds",
     "packhorse_reload_last_success_timestamp_seconds",
     "packhorse_reload_total",
     "packhorse_run_duration_seconds",
@@ -52,8 +57,13 @@ const METRICS: [&str; 35] = [
     "packhorse_up",
 ];
 
-/// Of those above, what is on no page of a daemon to which nothing happened: no clock set, no trap. The last is Prometheus' own.
-const SELDOM: [&str; 3] = ["packhorse_clock_jump_seconds_total", "packhorse_plugin_traps_total", "packhorse_up"];
+/// Of those above, what is on no page of a daemon to which nothing happened: no clock set, no trap, no Redis. The last is Prometheus' own.
+const SELDOM: [&str; 4] = [
+    "packhorse_clock_jump_seconds_total",
+    "packhorse_plugin_traps_total",
+    "packhorse_redis_request_seconds",
+    "packhorse_up",
+];
 
 #[test]
 fn the_log_of_a_daemon_is_an_object_a_line() {
@@ -105,6 +115,9 @@ fn metrics_grow_while_a_transfer_goes_on_and_rules_name_what_is_there() {
         if of(&page, "packhorse_transfer_payload_bytes_total") > 16 << 10 {
             assert_eq!(status(&client::show(&at, &run)), "running", "it is counted before the end");
             assert!(page.contains("packhorse_leases_held{kind=\"device\"} 1"), "{page}");
+            assert!(value(&page, "packhorse_plugin_memory_bytes{plugin=\"json-base64\"") > 65_536.0, "{page}");
+            let read = "packhorse_fastdfs_operation_seconds_count{operation=\"download\",outcome=\"succeeded\"}";
+            assert!(value(&page, read) >= 1.0, "{page}");
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{page}");
@@ -138,6 +151,30 @@ fn metrics_grow_while_a_transfer_goes_on_and_rules_name_what_is_there() {
         assert!(unknown.is_empty(), "{file} asks for what nobody counts: {unknown:?}");
     }
     daemon.stop();
+}
+
+#[test]
+fn questions_to_redis_are_counted_for_keys_and_for_the_journal() {
+    let redis = Redis::durable();
+    let mut daemon = Daemon::start();
+    daemon.stop();
+    daemon.save("keeper", KEEPER);
+    daemon.begin_with(&["--store", "redis", "--redis", &redis.url()]);
+    let at = daemon.http();
+    let run = started(&at, "keeper", &json!({}));
+    assert_eq!(status(&ended(&at, &run)), "succeeded");
+    let page = get(&at, "/metrics").is(200).body;
+    for role in ["journal", "keys"] {
+        let line = format!("packhorse_redis_request_seconds_count{{role=\"{role}\",outcome=\"succeeded\"}}");
+        assert!(value(&page, &line) >= 1.0, "{page}");
+    }
+    daemon.stop();
+}
+
+/// What a page says on the first line that begins like this; 0 where none does.
+fn value(page: &str, begins: &str) -> f64 {
+    let line = page.lines().find(|line| line.starts_with(begins));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
 }
 
 /// Names of metrics in a text.

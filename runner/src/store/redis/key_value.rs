@@ -3,6 +3,7 @@
 use super::command::{self, command, may_be_repeated};
 use super::fault::{Fault, fault, wants_another_server};
 use super::target::{Connector, RedisSettings, RedisUrlError};
+use crate::counts;
 use crate::store::key_value::{BoxFuture, KeyValue, KvError};
 use crate::store::{StoreError, limits};
 use packhorse_core::effect::KvRequest;
@@ -12,7 +13,7 @@ use redis::{Cmd, RedisError, RedisResult, pipe};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// Tries of one operation; a step has retries of its own beyond that.
@@ -93,7 +94,10 @@ impl RedisKeyValue {
         for command in commands {
             pipeline.add_command(command.clone());
         }
-        match pipeline.ignore_errors().query_async::<Vec<RedisResult<redis::Value>>>(&mut connection).await {
+        let begun = Instant::now();
+        let answer = pipeline.ignore_errors().query_async::<Vec<RedisResult<redis::Value>>>(&mut connection).await;
+        counts::redis_asked("keys", answer.is_ok(), begun.elapsed());
+        match answer {
             Ok(answers) => {
                 if answers.iter().any(|answer| answer.as_ref().is_err_and(wants_another_server)) {
                     self.drop_connection(number).await;

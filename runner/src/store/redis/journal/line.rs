@@ -2,6 +2,7 @@
 
 use super::super::fault::{Fault, fault, wants_another_server};
 use super::super::target::Connector;
+use crate::counts;
 use crate::store::StoreError;
 use redis::{Connection, RedisError, RedisResult};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,7 +84,9 @@ impl Lines {
             // A server that does not let us in now may do so when its failover is over.
             None => self.connector.connect().map_err(|error| (error, true))?,
         };
+        let begun = Instant::now();
         let done = work(&mut connection);
+        counts::redis_asked("journal", done.is_ok(), begun.elapsed());
         let of_use = match &done {
             Ok(_) => true,
             Err(error) => fault(error) != Fault::Unknown && !wants_another_server(error),
