@@ -8,7 +8,7 @@ use crate::catalog::Catalogs;
 use crate::engine::{EngineError, EngineHandle, LiveView};
 use crate::serve::control::{Answerer, Question, Start};
 use crate::serve::http::metrics::Metrics;
-use crate::serve::http::{DeviceList, Reloaded};
+use crate::serve::http::{DeviceList, Once, Reloaded};
 use packhorse_core::failure::{Class, Failure, chain};
 use packhorse_core::run::RunId;
 use serde_json::{Map, Value, json};
@@ -68,9 +68,12 @@ fn no_daemon() -> Failure {
 
 async fn begin(ground: &Ground, catalogs: &Catalogs, metrics: &Metrics, start: Start) -> Result<Value, Failure> {
     let workflow = start.workflow.clone();
-    let run = super::daemon::start(ground, catalogs, start).await?;
-    metrics.started(&workflow, "manual");
-    view(&ground.engine, &run).await
+    let once = start.idempotency_key.clone().map(|key| Once { key, request: start.digest() });
+    let started = super::daemon::start(ground, catalogs, start, once).await?;
+    if !started.replayed {
+        metrics.started(&workflow, "manual");
+    }
+    view(&ground.engine, &started.run).await
 }
 
 async fn moved(ground: &Ground, offers: Option<&Offers>, asked: Repin<'_>) -> Result<Value, Failure> {

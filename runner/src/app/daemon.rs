@@ -2,7 +2,7 @@
 //! ended.
 
 use super::journal::STORE;
-use super::launch::{Launch, Local, Prepared, TAKEN, launch, launch_as, prepare};
+use super::launch::{Launch, Local, Prepared, TAKEN, launch_as, prepare};
 use super::library::Library;
 use super::repin::{Repin, repin};
 use super::start::{App, Ground, Offers};
@@ -236,7 +236,7 @@ impl Runner for Behind {
 
     fn start(&self, start: Start, once: Option<Once>) -> Answer<Result<Started, Failure>> {
         let (ground, catalogs) = (self.ground.clone(), self.catalogs.clone());
-        Box::pin(async move { from_afar(&ground, &catalogs, start, once).await })
+        Box::pin(async move { self::start(&ground, &catalogs, start, once).await })
     }
 
     fn repin(&self, run: RunId, from: String, to: String) -> Answer<Result<(), Failure>> {
@@ -302,8 +302,8 @@ pub(super) async fn device(ground: &Ground, catalogs: &Catalogs, id: &str) -> Re
     Ok(DeviceView::of(&catalogs.current(), id, hello, known.map(|known| known.view())))
 }
 
-/// Starts a run for somebody who is not at this machine's terminal; with a key, one for all who come with it.
-pub(super) async fn from_afar(
+/// Starts a run of what counts now; with a key, one for all who come with it. Who is not at this machine's terminal names no files.
+pub(super) async fn start(
     ground: &Ground,
     catalogs: &Catalogs,
     start: Start,
@@ -319,7 +319,8 @@ pub(super) async fn from_afar(
             run
         }
     };
-    if let Some(codec) = start.codec.as_deref().filter(|codec| crate::plugin::is_path(codec)) {
+    let afar = start.folder.is_none();
+    if let Some(codec) = start.codec.as_deref().filter(|codec| afar && crate::plugin::is_path(codec)) {
         let message = format!("`{codec}` is a path: over HTTP a codec is named");
         return Err(Failure::new("PH8410", Class::Permanent, message));
     }
@@ -351,13 +352,8 @@ async fn created(ground: &Ground, run: RunId) -> Result<Started, Failure> {
     Err(Failure::new(TAKEN, Class::Transient, "a request with this key is under way"))
 }
 
-/// Starts a run of what counts now.
-pub(super) async fn start(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<RunId, Failure> {
-    launch(ground, prepared(ground, catalogs, asked).await?).await.map_err(whole)
-}
-
 async fn prepared(ground: &Ground, catalogs: &Catalogs, asked: Start) -> Result<Prepared, Failure> {
-    let Start { workflow, inputs, codec, vars, priority, folder, trigger, message } = asked;
+    let Start { workflow, inputs, codec, vars, priority, folder, trigger, message, idempotency_key: _ } = asked;
     let local = folder.map_or(Local::Nobody, Local::From);
     let asked = Launch { workflow, inputs, codec, vars, priority, local, trigger, message };
     let generation = catalogs.current();

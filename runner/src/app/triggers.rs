@@ -1,6 +1,5 @@
 //! Triggers of the daemon: what starts runs for them, and what the control socket answers about them.
 
-use super::daemon::from_afar;
 use super::mqtt::bus_settings;
 use super::start::{App, Ground};
 use crate::app::exit::Stop;
@@ -90,7 +89,7 @@ async fn started(ground: Ground, catalogs: Catalogs, metrics: Arc<Metrics>, aske
     let (name, kind) = (workflow.clone(), workflow_kind(&context).to_owned());
     let once = key.map(|key| Once { key: key.key, request: key.request });
     let start = Start { workflow, inputs, folder, trigger: context, message, ..Start::default() };
-    let started = from_afar(&ground, &catalogs, start, once).await?;
+    let started = super::daemon::start(&ground, &catalogs, start, once).await?;
     if !started.replayed {
         metrics.started(&name, &kind);
     }

@@ -23,12 +23,17 @@ pub(super) async fn run(args: RunArgs, at: &ServerArgs, show: Show) -> Result<Ex
         let detach = args.detach;
         let (inputs, vars) = (once(args.input, "input")?, once(args.vars, "variable")?);
         let folder = std::env::current_dir().ok();
-        let (workflow, codec, priority) = (args.workflow, args.codec, args.priority);
-        let start = Start { workflow, inputs, codec, vars, priority, folder, ..Start::default() };
+        let (workflow, codec, priority, idempotency_key) =
+            (args.workflow, args.codec, args.priority, args.idempotency_key);
+        let start = Start { workflow, inputs, codec, vars, priority, folder, idempotency_key, ..Start::default() };
         return match detach {
             true => super::serve::detach(&settings, start, show).await,
             false => super::afar::run(&settings, start, show).await,
         };
+    }
+    if args.idempotency_key.is_some() {
+        return Err(Stop::usage("PH8006", "--idempotency-key is for a run that a daemon runs")
+            .hint("add --detach, or name a daemon with --server"));
     }
     let signals = Signals::take()?;
     let asked = Launch {

@@ -3,9 +3,11 @@
 use super::audit::Audit;
 use packhorse_core::admission::Priority;
 use packhorse_core::failure::{Class, Failure};
+use packhorse_core::hex;
 use packhorse_core::run::FirstMessage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -161,7 +163,9 @@ impl Question {
     fn told(&self) -> (String, Map<String, Value>) {
         let Ok(Value::Object(mut about)) = serde_json::to_value(self) else { return Default::default() };
         let call = about.remove("do").and_then(|call| call.as_str().map(str::to_owned)).unwrap_or_default();
-        about.retain(|key, value| !["inputs", "vars", "folder"].contains(&key.as_str()) && !value.is_null());
+        about.retain(|key, value| {
+            !["inputs", "vars", "folder", "idempotency_key"].contains(&key.as_str()) && !value.is_null()
+        });
         (call, about)
     }
 }
@@ -198,12 +202,29 @@ pub struct Start {
     /// From where relative files count; without it, none may be named.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// One run for all questions with this key; see [`is_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// Root `trigger` of the run's expressions; never from a question: who asks cannot say that a trigger does.
     #[serde(skip)]
     pub trigger: Value,
     /// The message that asks for the run; never from a question either.
     #[serde(skip)]
     pub message: Option<FirstMessage>,
+}
+
+impl Start {
+    /// SHA-256 in hex of what is asked for: who comes with the same key must ask for the same.
+    pub fn digest(&self) -> String {
+        let asked = Self { idempotency_key: None, ..self.clone() };
+        // A struct of texts: there is nothing in it that JSON cannot hold.
+        hex::encode(&Sha256::digest(serde_json::to_vec(&asked).unwrap_or_default()))
+    }
+}
+
+/// Whether a text can be an idempotency key: 1 to 255 visible ASCII characters.
+pub fn is_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// An answer.

@@ -55,3 +55,25 @@ fn a_broken_file_is_told_and_the_last_good_one_serves() {
     assert!(err.contains("a.yaml:3") && err.contains("did you mean `sleep`"), "{err}");
     daemon.stop();
 }
+
+#[test]
+fn one_key_is_one_run_of_all_commands_that_bear_it() {
+    let mut daemon = Daemon::start();
+    daemon.save("a", &sleeper("a", 1, "10ms"));
+    daemon.ask(&["reload"]).expect("it is good");
+    let first = daemon.run("a", &["--idempotency-key", "nightly-7"]);
+    assert_eq!(daemon.run("a", &["--idempotency-key", "nightly-7"]), first);
+    // Also when the run is over, its file another one, and the process another one.
+    daemon.until(&first, |view| status(view) == "succeeded");
+    daemon.save("a", &sleeper("a", 2, "10ms"));
+    daemon.kill();
+    daemon.begin();
+    assert_eq!(daemon.run("a", &["--idempotency-key", "nightly-7"]), first);
+    assert_ne!(daemon.run("a", &["--idempotency-key", "nightly-8"]), first);
+    let data = daemon.world.data().display().to_string();
+    let ask = |more: &[&str]| daemon.world.ask(&[&["run", "a", "--data", &data][..], more].concat());
+    ask(&["-d", "--idempotency-key", "nightly-7", "--priority", "high"]).exits(2).says(&["PH8409"]);
+    ask(&["-d", "--idempotency-key", ""]).exits(2).says(&["1 to 255 visible ASCII characters"]);
+    ask(&["--idempotency-key", "nightly-7"]).exits(2).says(&["PH8006", "--detach"]);
+    daemon.stop();
+}

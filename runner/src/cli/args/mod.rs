@@ -183,6 +183,10 @@ pub(super) struct RunArgs {
     /// Has the daemon of the data folder run it, prints the run's id and returns; relative files count from here.
     #[arg(short, long, conflicts_with = "each")]
     pub detach: bool,
+    /// Where a daemon runs it: one run for all commands with this key, however often they are given, for 7 days; the same key with another
+    /// request is refused.
+    #[arg(long, value_name = "KEY", conflicts_with = "each", value_parser = key)]
+    pub idempotency_key: Option<String>,
     /// Another codec than the device's entry or the workflow names.
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub codec: Option<String>,
@@ -377,6 +381,14 @@ pub(super) struct CompletionsArgs {
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
     if key.is_empty() { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+fn key(text: &str) -> Result<String, String> {
+    if crate::serve::control::is_key(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it is 1 to 255 visible ASCII characters".to_owned())
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -53,7 +53,8 @@ impl Remote {
         if let Some(priority) = priority {
             body["priority"] = json!(priority);
         }
-        let key = format!("cli_{}", crate::engine::new_run_id());
+        let own = || format!("cli_{}", crate::engine::new_run_id());
+        let key = start.idempotency_key.clone().unwrap_or_else(own);
         let mut tries = 1;
         loop {
             match self.post_once("/v1/runs", &key, &body).await {

@@ -5,18 +5,16 @@ use super::api::{Api, Once};
 use super::problem::Problem;
 use super::shapes;
 use crate::engine::{EngineError, LiveView};
-use crate::serve::control::Start;
+use crate::serve::control::{Start, is_key};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use packhorse_core::admission::Priority;
-use packhorse_core::hex;
 use packhorse_core::run::{RunId, RunStatus, WallTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -25,8 +23,6 @@ use utoipa::openapi::schema::Schema;
 const PAGE: usize = 200;
 /// Items of a page where nothing is said.
 const FEW: usize = 50;
-/// Longest idempotency key.
-const KEY: usize = 255;
 
 /// What is to be run.
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
@@ -147,11 +143,12 @@ pub(super) fn body<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Prob
 pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Bytes) -> Result<Response, Problem> {
     api.access.check(&headers, Scope::RunsStart)?;
     let wanted: StartRun = body(&bytes)?;
-    let once = once(&headers, &wanted)?;
+    let key = idempotency_key(&headers)?;
     let workflow = wanted.workflow.clone();
     let inputs = wanted.inputs.into_iter().map(|(name, value)| (name, text(value))).collect();
     let StartRun { codec, vars, priority, .. } = wanted;
     let start = Start { workflow: workflow.clone(), inputs, codec, vars, priority, ..Start::default() };
+    let once = key.map(|key| Once { key, request: start.digest() });
     let started = api.runner.start(start, once).await?;
     if !started.replayed {
         api.metrics.started(&workflow, "manual");
@@ -170,21 +167,12 @@ pub(super) async fn start(State(api): State<Api>, headers: HeaderMap, bytes: Byt
     Ok(response)
 }
 
-fn once(headers: &HeaderMap, wanted: &StartRun) -> Result<Option<Once>, Problem> {
-    let key = idempotency_key(headers)?;
-    let request = serde_json::to_vec(wanted).unwrap_or_default();
-    Ok(key.map(|key| Once { key, request: hex::encode(&Sha256::digest(request)) }))
-}
-
 /// The header of this name, where there is one.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let bad =
         || Problem::new(StatusCode::BAD_REQUEST, "PH8402", "Idempotency-Key is 1 to 255 visible ASCII characters");
-    let key = value.to_str().map_err(|_| bad())?;
-    if key.is_empty() || key.len() > KEY {
-        return Err(bad());
-    }
+    let key = value.to_str().ok().filter(|key| is_key(key)).ok_or_else(bad)?;
     Ok(Some(key.to_owned()))
 }
 
