@@ -13,6 +13,8 @@ mod devices;
 #[cfg(test)]
 mod faults;
 mod generation;
+#[cfg(test)]
+mod hints;
 mod judge;
 mod judging;
 mod keeper;

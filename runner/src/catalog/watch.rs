@@ -27,6 +27,10 @@ impl Watch {
         let (sender, hints) = mpsc::channel(1);
         let folders: Vec<PathBuf> = folders.iter().map(|path| path.to_path_buf()).collect();
         let hint = move |event: notify::Result<Event>| {
+            if event.as_ref().is_ok_and(Event::need_rescan) {
+                // What they were about is found all the same: every look is at everything.
+                tracing::warn!("the system dropped hints of changes: the folders are looked at once more");
+            }
             let worth = event.map_or(true, |event| is_change(&event) && concerns(&event, &folders));
             if worth {
                 // One that waits is enough.

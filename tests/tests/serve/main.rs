@@ -7,7 +7,7 @@
 //! * `crashes`: a run that takes the daemon down; `paused`: a start that begins nothing
 //! * `devices`: the registry of devices; `presence`: whether they are there
 //! * `http`: the control API; `gates`: who is let in, and how far; `client`: how it is asked; `contract`: what it does against what its document says
-//! * `reloads`: reloads without end
+//! * `reloads`: reloads without end; `generated`: files that a generator makes up, and changes that nobody was told of
 //! * `remote`: the command line of another machine, from `elsewhere`; `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `repin`: a wedged run and the mended build of its codec
@@ -24,6 +24,7 @@ mod devices;
 mod edits;
 mod elsewhere;
 mod gates;
+mod generated;
 mod http;
 mod inbox;
 mod kinds;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod away;
+mod editions;
 mod failing;
 mod first;
 mod repin;
