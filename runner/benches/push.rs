@@ -77,7 +77,7 @@ async fn start(folder: &Path) -> App {
         ..Given::default()
     };
     let settings = Settings::load(given, folder).expect("settings");
-    let host = app::host(&settings.plugins, &settings.profiles).await.expect("a plugin host");
+    let host = app::host(&settings).await.expect("a plugin host");
     App::start(settings, host).await.expect("an app")
 }
 

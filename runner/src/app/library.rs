@@ -5,7 +5,7 @@ use super::launch::{unreadable, with_large_stack};
 use super::repin::{is_digest, only};
 use crate::app::exit::Stop;
 use crate::catalog::{Generation, Shelved};
-use crate::plugin::{Host, Listed, Plugin, StepPlugin, check_name, is_path};
+use crate::plugin::{Host, Listed, Plugin, PluginError, StepPlugin, check_name, is_path};
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
 use packhorse_core::hex;
@@ -62,12 +62,12 @@ impl Library<'_> {
     pub(super) async fn codec(&self, reference: String) -> Result<Arc<Plugin>, Stop> {
         let host = match self {
             Self::Generation(generation, _) if !is_path(&reference) => {
-                return generation.codec(&reference).map_err(|error| Stop::usage("PH6006", chain(&error)));
+                return generation.codec(&reference).map_err(|error| unloaded("PH6006", &error));
             }
             Self::Folders(host) | Self::Generation(_, host) => (*host).clone(),
         };
         let loaded = tokio::task::spawn_blocking(move || host.load(&reference)).await;
-        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
+        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| unloaded("PH6006", &error))
     }
 
     /// A codec that runs can be moved to: by its SHA-256 or the beginning of it, or by name; never by path.
@@ -101,13 +101,17 @@ impl Library<'_> {
     pub(super) async fn step(&self, reference: String) -> Result<Arc<StepPlugin>, Stop> {
         let host = match self {
             Self::Generation(generation, _) if !is_path(&reference) => {
-                return generation.step(&reference).map_err(|error| Stop::usage("PH6103", chain(&error)));
+                return generation.step(&reference).map_err(|error| unloaded("PH6103", &error));
             }
             Self::Folders(host) | Self::Generation(_, host) => (*host).clone(),
         };
         let loaded = tokio::task::spawn_blocking(move || host.load_step(&reference)).await;
-        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6103", chain(&error)))
+        loaded.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| unloaded("PH6103", &error))
     }
+}
+
+fn unloaded(code: &'static str, error: &PluginError) -> Stop {
+    Stop::usage(error.number(code), chain(error))
 }
 
 /// The codec of the plugins folder, or of this program, whose digest begins like this; blocks.
@@ -124,8 +128,8 @@ fn in_folder(host: &Host, text: &str) -> Result<Arc<Plugin>, Stop> {
         .map(|(name, bytes)| (hex::encode(&Sha256::digest(&bytes)), (name, bytes)))
         .collect();
     let (name, bytes) = only(text, all.iter().map(|(digest, found)| (digest.as_str(), found)))?;
-    let plugin = host.load_bytes(name, bytes).map_err(|error| Stop::usage("PH6006", chain(&error)))?;
-    check_name(name, &plugin).map_err(|error| Stop::usage("PH6006", chain(&error)))?;
+    let plugin = host.load_bytes(name, bytes).map_err(|error| unloaded("PH6006", &error))?;
+    check_name(name, &plugin).map_err(|error| unloaded("PH6006", &error))?;
     Ok(plugin)
 }
 

@@ -57,7 +57,7 @@ pub use library::{Library, find_workflow, read_workflow};
 pub use mqtt::{bus_settings, connect};
 pub use repin::{Moved, Outcome, Repin, Repinned, begins_with, repin};
 pub use services::{SERVICES, Services, broker, start_fastdfs};
-pub use start::{App, Ground, Offers, compile, device_spool, host};
+pub use start::{App, Ground, Offers, compile, device_spool, host, host_of};
 pub use sweep::{Gone, sweep};
 pub use tap::{Tap, TapError};
 pub use trial::trial;

@@ -12,7 +12,7 @@ use crate::catalog::Catalogs;
 use crate::engine::{EngineHandle, Ledger, LiveView, Mirror, Parts, Presences, World};
 use crate::failpoint::Point;
 use crate::link::{Link, Spool};
-use crate::plugin::{Compiler, Host, HostSettings};
+use crate::plugin::{Compiler, Host, HostSettings, Trust};
 use crate::serve::audit::Audit;
 use crate::serve::control::Control;
 use crate::serve::http::metrics::Metrics;
@@ -203,12 +203,19 @@ async fn lock(data: &Path) -> Result<DataFolder, Stop> {
     }
 }
 
-/// Starts the plugin host off the async threads; `profiles` are those of the settings.
-pub async fn host(plugins: &Path, profiles: &Profiles) -> Result<Host, Stop> {
+/// Starts the plugin host of these settings.
+pub async fn host(settings: &Settings) -> Result<Host, Stop> {
+    let trust = Trust::read(&settings.plugin_keys);
+    let trust = trust.map_err(|problem| Stop::usage("PH1007", format!("plugin_keys: {problem}")))?;
+    host_of(&settings.plugins, &settings.profiles, trust).await
+}
+
+/// Starts a plugin host off the async threads.
+pub async fn host_of(plugins: &Path, profiles: &Profiles, trust: Trust) -> Result<Host, Stop> {
     // By this path the program is found even when another one has taken its name.
     let compiler = Compiler::Child("/proc/self/exe".into());
     let (plugins_dir, profiles) = (Some(plugins.to_owned()), profiles.clone());
-    let settings = HostSettings { plugins_dir, compiler, profiles, ..HostSettings::default() };
+    let settings = HostSettings { plugins_dir, compiler, profiles, trust, ..HostSettings::default() };
     let host = tokio::task::spawn_blocking(move || Host::new(settings)).await;
     host.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::bug(chain(&error)))
 }

@@ -1,7 +1,8 @@
-//! What lies beside a plugin and decides whether it counts: its own vectors.
+//! What lies beside a plugin and decides whether it counts: its own vectors, and its signature.
 
 use super::scan::{Stamp, digest, read};
 use crate::plugin::kit::vectors::MAX_FILE_BYTES;
+use crate::plugin::{MAX_SIGNATURE_BYTES, signature_of};
 use packhorse_core::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -15,15 +16,19 @@ pub(super) struct Beside {
     now: HashMap<PathBuf, Known>,
 }
 
+/// Longest file that is read, in bytes.
+const MOST: u64 = if MAX_FILE_BYTES > MAX_SIGNATURE_BYTES { MAX_FILE_BYTES } else { MAX_SIGNATURE_BYTES };
+
 type Known = (Stamp, SystemTime, String);
 
 impl Beside {
-    /// Digest of the names and contents in a plugin's own folder of vectors; empty where there are none.
+    /// Digest of the names and contents in a plugin's own folder of vectors, and of its signature; empty where there are none.
     pub(super) fn digest(&mut self, plugin: &Path) -> String {
-        let Ok(entries) = std::fs::read_dir(vectors(plugin)) else { return String::new() };
-        let paths = entries.flatten().map(|entry| entry.path());
+        let entries = std::fs::read_dir(vectors(plugin)).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
         let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "yaml")).collect();
         paths.sort();
+        paths.extend(Some(signature_of(plugin)).filter(|path| path.exists()));
         if paths.is_empty() {
             return String::new();
         }
@@ -50,8 +55,7 @@ impl Beside {
         let known = self.before.get(&path).filter(|(old, read, _)| *old == stamp && stamp.is_old(*read)).cloned();
         let known = known.unwrap_or_else(|| {
             let begun = SystemTime::now();
-            let words =
-                read(&path, MAX_FILE_BYTES).map_or_else(|error| format!("{error} {stamp:?}"), |bytes| digest(&bytes));
+            let words = read(&path, MOST).map_or_else(|error| format!("{error} {stamp:?}"), |bytes| digest(&bytes));
             (stamp, begun, words)
         });
         let words = known.2.clone();

@@ -70,7 +70,8 @@ pub(super) fn definition(workflow: &Arc<Workflow>, bytes: &Arc<[u8]>, path: &Pat
 /// Loads a plugin and runs its own vectors (`NAME/vectors` beside `NAME.wasm`). Blocks: it may compile.
 pub(super) fn plugin(host: &Host, name: &str, content: &Content) -> Result<Shelved, Failure> {
     let bytes = content.bytes.as_ref().map_err(Clone::clone)?;
-    let failed = |error: PluginError| Failure::new("PH6006", Class::Permanent, chain(&error));
+    let failed = |error: PluginError| Failure::new(error.number("PH6006"), Class::Permanent, chain(&error));
+    host.check_signature(&content.path, bytes).map_err(failed)?;
     if Host::is_step(bytes) {
         let step = host.load_step_bytes(name, bytes).map_err(failed)?;
         return Ok(Shelved::Step(step));

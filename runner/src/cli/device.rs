@@ -24,11 +24,11 @@ pub(super) async fn device(args: DeviceArgs, show: Show) -> Result<Exit, Stop> {
     }
     let given = crate::settings::Given { plugins: args.plugins.clone(), ..crate::settings::Given::default() };
     let settings = super::load(given)?;
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(&settings).await?;
     let codec = args.codec.clone();
     let plugin =
         tokio::task::spawn_blocking(move || host.load(&codec)).await.map_err(|error| Stop::bug(error.to_string()))?;
-    let plugin = plugin.map_err(|error| Stop::usage("PH6006", chain(&error)))?;
+    let plugin = plugin.map_err(|error| Stop::usage(error.number("PH6006"), chain(&error)))?;
     let mut access = settings.mqtt_access;
     access.client_id = access.client_id.map(|runner| format!("{runner}-{}", args.id));
     let bus: Arc<dyn Bus> = Arc::new(app::connect(&args.mqtt, &access).await?);

@@ -57,7 +57,7 @@ pub(super) async fn each(args: RunArgs, list: &Path, at: &ServerArgs, show: Show
         );
     }
     let mut signals = Signals::take()?;
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(&settings).await?;
     // Every line is checked before anything is started: a mistake in the last one must not cost the others.
     for device in &devices {
         app::prepare(with_device(&launch, device), &settings, &Library::Folders(&host)).await?;

@@ -5,7 +5,7 @@
 //! * `serve`: the daemon, and `reload`, which asks it; `token`: makes a token for its API; `triggers`: what starts runs by itself, and dead letters
 //! * `remote`: asks a daemon on another machine what is asked of one here; `afar`: `run` and `logs -f` there
 //! * `devices`: what the registry says of devices
-//! * `ask`: `ps show cancel pause retry`; `top`: the same, live, `keys`: which end it; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes and reasons mean
+//! * `ask`: `ps show cancel pause retry`; `top`: the same, live, `keys`: which end it; `hold`: `hold release holds`; `logs`; `explain`; `codes`: what codes mean
 //! * `logging`: lines on stderr, for people or as JSON
 //! * `doctor`; `check`: `validate schema help`
 //! * `listen`: `plugin tap capture replay`; `plugin` (`release` ends a quarantine, `repin` moves runs to another build), `device`, `fastdfs` (a client of any FastDFS, and the server

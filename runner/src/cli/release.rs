@@ -42,7 +42,7 @@ async fn digest(plugin: &str, settings: &Settings) -> Result<String, Stop> {
     if plugin.len() == 64 && plugin.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(plugin.to_ascii_lowercase());
     }
-    let (host, named) = (app::host(&settings.plugins, &settings.profiles).await?, plugin.to_owned());
+    let (host, named) = (app::host(settings).await?, plugin.to_owned());
     let digest = tokio::task::spawn_blocking(move || host.digest_of(&named)).await;
     digest.map_err(|error| Stop::bug(error.to_string()))?.map_err(|error| Stop::usage("PH6006", chain(&error)))
 }

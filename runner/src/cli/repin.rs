@@ -63,7 +63,7 @@ async fn some(settings: &Settings, (from, to): (&str, &str), runs: &[String]) ->
 
 /// Nobody works on the folder: what is written down counts for whoever works on the runs next.
 async fn unowned(settings: &Settings, asked: Repin<'_>) -> Result<Value, Stop> {
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(settings).await?;
     let library = Library::Folders(&host);
     with_engine(settings, Arc::new(app::Idle), async |engine| {
         engine.stand_still().await.map_err(|error| app::failure(&error))?;

@@ -45,7 +45,7 @@ pub(super) async fn run(args: RunArgs, at: &ServerArgs, show: Show) -> Result<Ex
         local: Local::Here,
         ..Launch::default()
     };
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(&settings).await?;
     let prepared = app::prepare(asked, &settings, &Library::Folders(&host)).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
@@ -72,7 +72,7 @@ pub(super) async fn resume(args: ResumeArgs, at: &ServerArgs, show: Show) -> Res
         return Err(Stop::usage("PH8003", "on another machine a run is named").hint("`packhorse ps` lists them"));
     }
     let signals = Signals::take()?;
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(&settings).await?;
     let app = App::start(settings, host).await?;
     announce(&app, show);
     let run = match chosen(&app, args.run.as_deref()).await {

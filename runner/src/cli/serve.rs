@@ -20,7 +20,7 @@ pub(super) async fn serve(args: ServeArgs, at: &ServerArgs, show: Show) -> Resul
     let mut hangups = hangups()?;
     // Before plugins: what counts their calls is made with them.
     counts::begin();
-    let host = app::host(&settings.plugins, &settings.profiles).await?;
+    let host = app::host(&settings).await?;
     let (daemon, taken) = match Daemon::start(settings, host, signals.next()).await? {
         Rise::Up(daemon, taken) => (*daemon, taken),
         Rise::Quit(exit) => return Ok(exit),

@@ -119,6 +119,14 @@ pub enum PluginError {
         /// What would let it be taken.
         hint: String,
     },
+    /// No key that counts has signed its file.
+    #[error("plugin {} is not signed by anybody whose plugins are taken: {problem}", path.display())]
+    Unsigned {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with what lies beside it.
+        problem: String,
+    },
     /// What it says of itself makes no sense.
     #[error("plugin {name} describes itself wrongly: {problem}")]
     Description {
@@ -233,6 +241,7 @@ impl PluginError {
             Self::WrongContract { .. } => "plugin_wrong_contract",
             Self::Compile { .. } => "plugin_compile",
             Self::CompileLimit { .. } => "plugin_compile_limit",
+            Self::Unsigned { .. } => "plugin_unsigned",
             Self::Description { .. } => "plugin_description",
             Self::Call(call) => call.code(),
             Self::Refused { .. } => "plugin_refused",
@@ -247,6 +256,13 @@ impl PluginError {
             Self::Pin { .. } => "plugin_pin",
             Self::Vectors { .. } => "plugin_vectors",
         }
+    }
+}
+
+impl PluginError {
+    /// The number under which people look it up: its own where it has one, else `usual`.
+    pub const fn number(&self, usual: &'static str) -> &'static str {
+        if matches!(self, Self::Unsigned { .. }) { "PH6021" } else { usual }
     }
 }
 

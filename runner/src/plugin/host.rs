@@ -151,12 +151,22 @@ impl Host {
         Ok(hex(&digest))
     }
 
-    /// A component's file, never more of it than a plugin of that name may have.
+    /// Whether a file's bytes bear the signature that this host wants, where it wants one.
+    ///
+    /// # Errors
+    /// [`PluginError::Unsigned`].
+    pub fn check_signature(&self, file: &Path, bytes: &[u8]) -> Result<(), PluginError> {
+        self.0.settings.trust.check(file, bytes)
+    }
+
+    /// A component's file, never more of it than a plugin of that name may have, and signed where that is wanted.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
         let name = shelf::name_of(path);
         let profile = self.0.settings.profiles.of(&name);
         let read = shelf::read(path, self.0.settings.ceilings(profile).component);
-        read.map_err(|error| hinted(error, &name, profile))
+        let bytes = read.map_err(|error| hinted(error, &name, profile))?;
+        self.check_signature(path, &bytes)?;
+        Ok(bytes)
     }
 
     fn load_from(&self, origin: Origin, name_hint: &str, component: &[u8]) -> Result<Arc<Plugin>, PluginError> {

@@ -5,7 +5,7 @@
 //! the host serves the next one.
 //!
 //! * `host`, `loaded`, `session`: the three nouns above. `settings`: limits. `error`: what goes wrong; `function`: in which call.
-//! * `shelf`: where plugins lie; `embedded`: those inside the program.
+//! * `shelf`: where plugins lie; `signature`: whose are taken; `embedded`: those inside the program.
 //! * `contract`: a component's bytes before they are compiled, and an adapter for each released version of the contract, which turns
 //!   its types into the core's words; `describe`, `vars`: what a plugin says of itself.
 //! * `compiler`: compiling, in a child process where it matters.
@@ -33,6 +33,7 @@ mod room;
 mod session;
 mod settings;
 mod shelf;
+mod signature;
 mod step;
 mod texts;
 mod trusted;
@@ -48,4 +49,6 @@ pub use loaded::Plugin;
 pub use session::{DeviceSession, Session};
 pub use settings::*;
 pub use shelf::{Listed, check_name, check_reference, is_path, pick};
+pub use signature::Trust;
+pub(crate) use signature::{MAX_SIGNATURE_BYTES, beside as signature_of};
 pub use step::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use packhorse_core::profile::{Profile, Profiles};
 
-use super::{CompileLimits, Compiler};
+use super::{CompileLimits, Compiler, Trust};
 
 /// The largest component that is taken with the standard profile.
 pub const MAX_COMPONENT_BYTES: usize = 2 << 20;
@@ -51,6 +51,8 @@ pub struct HostSettings {
     pub compile: CompileLimits,
     /// Which plugins may use more.
     pub profiles: Profiles,
+    /// Who must have signed what is not inside this program.
+    pub trust: Trust,
 }
 
 impl Default for HostSettings {
@@ -63,6 +65,7 @@ impl Default for HostSettings {
             compiler: Compiler::Here,
             compile: CompileLimits::default(),
             profiles: Profiles::default(),
+            trust: Trust::default(),
         }
     }
 }

@@ -85,6 +85,8 @@ pub struct Settings {
     pub grants: BTreeMap<String, Grants>,
     /// How much each plugin may use.
     pub profiles: Profiles,
+    /// Public keys of minisign: with any, a plugin's file counts only where one of them has signed it.
+    pub plugin_keys: Vec<String>,
     /// Plugins of which a file may take the place of a newer version, in a running daemon.
     pub downgrades: BTreeSet<String>,
     /// Workflows by name.
@@ -109,6 +111,8 @@ struct File {
     data: Option<PathBuf>,
     plugins: Option<serde_yaml::Value>,
     plugins_dir: Option<PathBuf>,
+    #[serde(default)]
+    plugin_keys: Vec<String>,
     workflows: Option<PathBuf>,
     devices: Option<PathBuf>,
     serve: Option<serve::ServeFile>,
@@ -153,6 +157,7 @@ impl Settings {
             plugins: path(given.plugins, plugins.folder, "plugins"),
             grants: plugins.grants,
             profiles: plugins.profiles,
+            plugin_keys: file.plugin_keys,
             downgrades: plugins.downgrades,
             workflows: path(given.workflows, file.workflows, "workflows"),
             devices: path(given.devices, file.devices, "devices"),

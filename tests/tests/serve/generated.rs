@@ -92,11 +92,10 @@ fn made_up(random: &mut SmallRng, name: &str) -> String {
         steps.sort_unstable();
     }
     let steps = steps.into_iter().map(|step| STEPS[step]);
-    let lines = ["kind: workflow/v1", &format!("name: {name}")].map(str::to_owned).into_iter();
-    let lines = lines.chain(tops.into_iter().map(str::to_owned)).chain(["steps:".to_owned()]);
-    let mut text: String = lines.chain(steps.map(str::to_owned)).map(|line| line + "\n").collect();
-    text.push_str(&format!("outputs: {{ edition: {} }}\n", random.random::<u32>()));
-    text
+    let head = ["kind: workflow/v1", &format!("name: {name}")].map(str::to_owned);
+    let edition = format!("outputs: {{ edition: {} }}", random.random::<u32>());
+    let middle = tops.into_iter().chain(["steps:"]).chain(steps).map(str::to_owned);
+    head.into_iter().chain(middle).chain([edition]).map(|line| line + "\n").collect()
 }
 
 /// Damage of one kind.

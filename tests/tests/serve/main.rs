@@ -11,6 +11,7 @@
 //! * `remote`: the command line of another machine, from `elsewhere`; `rates`: how often the API may be asked
 //! * `triggers`: messages, times, files and requests that start runs
 //! * `repin`: a wedged run and the mended build of its codec
+//! * `signatures`: whose plugins are taken
 //! * `seen`: its log, its metrics, and a clock that is set
 //! * `waiting`: many runs that wait, and a kill
 
@@ -35,6 +36,7 @@ mod reloads;
 mod remote;
 mod repin;
 mod seen;
+mod signatures;
 mod swaps;
 mod triggers;
 mod waiting;

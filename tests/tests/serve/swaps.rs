@@ -138,7 +138,7 @@ impl Load<'_> {
 }
 
 /// The codec that came with the program, with a custom section at its end: another digest, the same behaviour.
-fn codec(component: &[u8], number: usize) -> Vec<u8> {
+pub(crate) fn codec(component: &[u8], number: usize) -> Vec<u8> {
     let (name, data) = (b"swap", format!("{number:08}"));
     let mut section = vec![0, (1 + name.len() + data.len()) as u8, name.len() as u8];
     section.extend(name);
@@ -146,7 +146,7 @@ fn codec(component: &[u8], number: usize) -> Vec<u8> {
     [component, &section].concat()
 }
 
-fn component() -> Arc<[u8]> {
+pub(crate) fn component() -> Arc<[u8]> {
     let host = Host::new(HostSettings { cache: CacheFolder::Off, slots: 1, ..HostSettings::default() }).unwrap();
     host.load_embedded("json-base64").unwrap().bytes()
 }

@@ -3,12 +3,11 @@
 use super::Finding;
 use crate::settings::Settings;
 use packhorse_core::failure::chain;
-use packhorse_core::profile::Profiles;
 use packhorse_core::workflow;
 use std::path::{Path, PathBuf};
 
 pub(super) async fn look(settings: &Settings, findings: &mut Vec<Finding>) {
-    codecs(&settings.plugins, &settings.profiles, findings).await;
+    codecs(settings, findings).await;
     let folder = settings.workflows.clone();
     let checked = super::super::with_large_stack(move || workflows(&folder)).await;
     match checked {
@@ -19,18 +18,23 @@ pub(super) async fn look(settings: &Settings, findings: &mut Vec<Finding>) {
     }
 }
 
-async fn codecs(folder: &Path, profiles: &Profiles, findings: &mut Vec<Finding>) {
+async fn codecs(settings: &Settings, findings: &mut Vec<Finding>) {
+    let folder = &settings.plugins;
     if folder.exists()
         && let Err(error) = std::fs::read_dir(folder)
     {
         let text = format!("{} cannot be read: {error}", folder.display());
         findings.push(Finding::failure("codecs", "PH8023", text, "look at the rights of the plugins folder"));
     }
-    let host = match super::super::host(folder, profiles).await {
+    let host = match super::super::host(settings).await {
         Ok(host) => host,
         Err(stop) => {
-            let advice =
-                "look at the rights of the cache folder ($XDG_CACHE_HOME/packhorse, which must be its owner's alone)";
+            let advice = match stop.failure.code.as_str() {
+                "PH1007" => "mend packhorse.yaml",
+                _ => {
+                    "look at the rights of the cache folder ($XDG_CACHE_HOME/packhorse, which must be its owner's alone)"
+                }
+            };
             findings.push(Finding::failure("codecs", "PH8024", stop.failure.message, advice));
             return;
         }

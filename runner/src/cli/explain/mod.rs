@@ -1,10 +1,11 @@
 //! `explain`: why a run is where it is, what is known of a device, what a code means; in words and as data.
 //!
-//! * `run`, `transfer`, `device`: the words, pure
+//! * `run`, `transfer`, `device`: the words, pure; `reasons`: those of reasons why a run waits
 //! * `clock`: times as people read them
 
 mod clock;
 mod device;
+mod reasons;
 mod run;
 mod transfer;
 

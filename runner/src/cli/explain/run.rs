@@ -2,7 +2,7 @@
 
 use super::super::{codes, print};
 use super::clock::Clock;
-use super::{Line, line, transfer};
+use super::{Line, line, reasons, transfer};
 use crate::engine::LiveView;
 use packhorse_core::run::{Reason, RunError, RunStatus, StepView, Unfinished, WallTime};
 use packhorse_core::transfer::grouped;
@@ -24,7 +24,7 @@ pub(super) fn ended_at(live: &LiveView) -> Option<WallTime> {
 fn unfinished_run(live: &LiveView, unfinished: &Unfinished, presence: &Value, clock: Clock) -> Vec<Line> {
     let view = &live.view;
     let mut lines = vec![
-        line("because", format!("{}: {}", name(unfinished.reason), codes::reason(unfinished.reason))),
+        line("because", format!("{}: {}", name(unfinished.reason), reasons::words(unfinished.reason))),
         line("since", clock.since(unfinished.since)),
         line("waits for", unfinished.waiting_for.clone()),
     ];
@@ -317,7 +317,7 @@ mod tests {
             let (status, comes, advice) = example(reason);
             let said = said(&waiting(status, reason));
             let words = [
-                &format!("because: {}: {}", name(reason), codes::reason(reason)),
+                &format!("because: {}: {}", name(reason), reasons::words(reason)),
                 "since: 22:11:17, for 2m03s",
                 "waits for: something to happen",
                 &format!("in any case: {comes}"),

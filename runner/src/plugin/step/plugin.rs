@@ -78,7 +78,9 @@ impl Host {
             let found = format!("a file without a version, {}", path.display());
             return Err(PluginError::NoSuchVersion { name: name.clone(), wanted: wanted.clone(), found });
         }
-        self.load_step_bytes(&name_of(&path), &shelf::read(&path, MAX_COMPONENT_BYTES)?)
+        let bytes = shelf::read(&path, MAX_COMPONENT_BYTES)?;
+        self.check_signature(&path, &bytes)?;
+        self.load_step_bytes(&name_of(&path), &bytes)
     }
 
     /// Loads a step plugin from memory.
