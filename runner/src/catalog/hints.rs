@@ -2,16 +2,19 @@
 
 use super::tests::{Folders, is, text};
 use rustix::fs::inotify;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::OwnedFd;
 
-/// As many watchers as one user may have, so that the next one has none.
+/// As many watchers as one user may have, so that the next one has none. Other tests of this process must not want for files meanwhile.
 fn every_watcher() -> Vec<OwnedFd> {
-    let mut taken = Vec::new();
-    while let Ok(watcher) = inotify::init(inotify::CreateFlags::CLOEXEC) {
-        taken.push(watcher);
-        assert!(taken.len() < 1 << 20, "this system lets a user have any number of watchers");
+    let most = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("the kernel tells it");
+    let files = most.trim().parse::<u64>().expect("a number") + 2048;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < files) {
+        assert!(limit.maximum.is_none_or(|maximum| maximum >= files), "this needs {files} open files: {limit:?}");
+        setrlimit(Resource::Nofile, Rlimit { current: Some(files), ..limit }).unwrap();
     }
-    taken
+    std::iter::from_fn(|| inotify::init(inotify::CreateFlags::CLOEXEC).ok()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
