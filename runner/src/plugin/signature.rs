@@ -1,6 +1,6 @@
 //! Whose plugins are taken: a signature beside each file, as minisign makes it.
 //!
-//! The format is that of <https://jedisct1.github.io/minisign/>; signatures of its time before 2021, which do not hash the file first, are
+//! The format is that of <https://jedisct1.github.io/minisign/>; signatures of its older form, which do not hash the file first, are
 //! refused. What a signature says is that the holder of a key has seen these bytes: which name and version they may have is looked at
 //! beside that, as without signatures.
 
@@ -87,7 +87,7 @@ RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7b
 trusted comment: timestamp:1633700835\tfile:test\tprehashed
 wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==
 ";
-    /// The same bytes, signed as minisign did before 2021.
+    /// The same bytes, signed in the older form.
     const LEGACY: &str = "untrusted comment: signature from minisign secret key
 RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=
 trusted comment: timestamp:1555779966\tfile:test
@@ -111,6 +111,9 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         checked(&[KEY], Some(good), SIGNED).unwrap();
         checked(&[other, KEY], Some(good), SIGNED).unwrap();
         checked(&[], None, SIGNED).unwrap();
+        // Good, but for its form.
+        let key = PublicKey::from_base64(KEY).unwrap();
+        key.verify(SIGNED, &Signature::decode(LEGACY).unwrap(), true).unwrap();
         for (keys, signature, bytes, words) in [
             (&[KEY], None, SIGNED, "No such file"),
             (&[KEY], Some(&b"trust me"[..]), SIGNED, "no signature of minisign"),

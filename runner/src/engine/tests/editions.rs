@@ -58,19 +58,6 @@ impl Performer for Witness {
     }
 }
 
-fn launch(journal: &Arc<MemoryJournal>, witness: &Arc<Witness>) -> EngineHandle {
-    EngineHandle::launch(Parts {
-        journal: journal.clone(),
-        performer: witness.clone(),
-        compile: Arc::new(compile),
-        owner: "test".to_owned(),
-        durability: packhorse_core::run::Durability::Synced,
-        jobs: tokio::runtime::Handle::current(),
-        ended: None,
-    })
-    .expect("an engine")
-}
-
 /// What a world came to.
 #[derive(Debug, Default)]
 struct Told {
@@ -89,7 +76,7 @@ async fn world(seed: u64) -> Told {
     let mut began: HashMap<RunId, u64> = HashMap::new();
     let mut counts = edition(0);
     for death in 0..=DEATHS {
-        let engine = launch(&journal, &witness);
+        let engine = engine(journal.clone(), &witness);
         let (taken, failed) = engine.recover_all().await.expect("recovered");
         assert!(failed.is_empty(), "seed {seed}: {failed:?}");
         told.taken_up += taken.len();

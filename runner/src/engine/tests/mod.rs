@@ -183,10 +183,10 @@ fn on_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     std::thread::Builder::new().stack_size(64 << 20).spawn(work).expect("a thread").join().expect("no panic")
 }
 
-fn engine(journal: Arc<dyn Journal>, stage: &Arc<Stage>) -> EngineHandle {
+fn engine(journal: Arc<dyn Journal>, performer: &Arc<impl Performer + 'static>) -> EngineHandle {
     EngineHandle::launch(Parts {
         journal,
-        performer: stage.clone(),
+        performer: performer.clone(),
         compile: Arc::new(compile),
         owner: "test".to_owned(),
         durability: packhorse_core::run::Durability::Synced,
